@@ -1,0 +1,1 @@
+"""What is stated: samplings, schedules, methods, and the claims about them."""

@@ -1,0 +1,29 @@
+"""Method: an update rule as the engine sees it, and the catalogue of those that have a SPEC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from problems.spec import Catalogue
+from theory.schedules import Schedule, constant
+
+methods: Catalogue[Method] = Catalogue("method", ("theory.methods",))
+"""Every update rule that has a SPEC: `methods.build("unified-sam:lam=0.5")`."""
+
+
+NO_MIXING = constant(0.0)
+
+
+@dataclass(frozen=True)
+class Method:
+    """An update rule.
+
+    name: the SPEC. data: the NamedTuple whose class picks the `step` kernel. lam: the mixing schedule in
+    [0, 1], 0 for methods that have none. uses_rho: whether the radius matters.
+    """
+
+    name: str
+    data: Any
+    lam: Schedule = NO_MIXING
+    uses_rho: bool = True
