@@ -1,0 +1,1 @@
+"""How it is measured: the engine, the verifier and the benchmarks."""

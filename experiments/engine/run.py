@@ -1,0 +1,194 @@
+"""Run a setting: many replicates, threads over replicates, recorded times, divergence noticed and named."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from problems.errors import InputError
+from problems.problem import Problem, check_count, check_memory
+from theory.samplings import FULL, SamplingData
+from theory.setting import Setting
+
+Record = NDArray[np.float64]
+
+BLOCK = 1 << 18
+"""Steps between two looks at the schedules: 6 MiB of schedule values."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was recorded. K record times, R replicates.
+
+    times (K,) or (R, K). gap (R, K): f - f*. grad_norm2 (R, K): ||grad f||^2. sums (R, K): the sum of the
+    sampled ||g_s||^2 over s < t. x (R, d): final iterates. diverged (R,): the step at which a replicate stopped
+    because a norm was not finite, -1 if none did; its later records are NaN.
+    """
+
+    times: NDArray[np.int64]
+    gap: Record
+    grad_norm2: Record
+    sums: Record
+    x: Record
+    diverged: NDArray[np.int64]
+
+
+def record_times(steps: int, points: int = 60) -> NDArray[np.int64]:
+    """0, `steps`, and up to `points` geometrically spaced times between."""
+    inner = np.unique(np.round(np.geomspace(1, max(steps, 1), points)).astype(np.int64))
+    return np.unique(np.concatenate([[0], inner[inner <= steps], [steps]]))
+
+
+class Progress:
+    """Counts finished steps over threads and carries a request to stop into the compiled loop."""
+
+    def __init__(self) -> None:
+        self._controls: list[NDArray[np.int64]] = []
+        self._stopped = False
+
+    def register(self) -> NDArray[np.int64]:
+        control = np.array([int(self._stopped), 0], dtype=np.int64)
+        self._controls.append(control)
+        return control
+
+    @property
+    def steps(self) -> int:
+        """Steps finished so far, over all replicates."""
+        return int(sum(int(control[1]) for control in self._controls))
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
+    def stop(self) -> None:
+        """Make every running loop return within about a thousand steps."""
+        self._stopped = True
+        for control in self._controls:
+            control[0] = 1
+
+
+def simulate(
+    setting: Setting,
+    *,
+    steps: int,
+    times: NDArray[np.int64] | None = None,
+    replicates: int = 1,
+    first_replicate: int = 0,
+    seed: int = 0,
+    threads: int | None = None,
+    block: int = BLOCK,
+    progress: Progress | None = None,
+) -> Run:
+    """Run `replicates` copies of a setting for `steps` steps.
+
+    times: sorted record times in 0..steps, shape (K,), or (replicates, K) when each copy has its own; default
+    `record_times`. first_replicate: the number of the first copy; copies numbered alike are alike bit for
+    bit, so a run can be extended. threads: default one per core; results do not depend on it, nor on `block`.
+    Raises InputError for counts below 1, a negative seed or times outside the run.
+    """
+    check_count(steps, argument="steps")
+    check_count(replicates, argument="replicates")
+    check_count(seed, argument="seed", least=0)
+    shared = record_times(steps) if times is None else np.asarray(times, dtype=np.int64)
+    if shared.size and (shared.min() < 0 or shared.max() > steps or (np.diff(shared, axis=-1) < 0).any()):
+        raise InputError(f"times must be sorted and lie in 0..{steps}, got {shared.ravel()[:3].tolist()}...")
+    K, d = shared.shape[-1], setting.problem.d
+    check_memory(replicates * (d + 4 * K), what=f"a run of {replicates} replicates")
+    own = np.ascontiguousarray(np.broadcast_to(shared, (replicates, K)))
+    x = np.tile(setting.x0, (replicates, 1))
+    numbers = np.arange(first_replicate, first_replicate + replicates)
+    return _simulate(
+        setting, setting.sampling.data, numbers, x, shared, own, steps, seed, threads, block, progress or Progress()
+    )
+
+
+def one_step(
+    setting: Setting,
+    sampling: SamplingData,
+    x: NDArray[np.float64],
+    *,
+    t: int = 0,
+    gamma: float,
+    rho: float,
+    lam: float,
+) -> Run:
+    """One step from every row of x (R, d), row r drawing block r of a LISTED sampling; records before and after."""
+    frozen = setting.with_steps(gamma=gamma, rho=rho, lam=lam)
+    times = np.array([0, 1])
+    own = np.ascontiguousarray(np.broadcast_to(times, (len(x), 2)))
+    return _simulate(frozen, sampling, np.arange(len(x)), x.copy(), times, own, 1, 0, None, BLOCK, Progress())
+
+
+def _simulate(
+    setting: Setting,
+    sampling: SamplingData,
+    numbers: NDArray[np.int64],
+    x: NDArray[np.float64],
+    times: NDArray[np.int64],
+    own: NDArray[np.int64],
+    steps: int,
+    seed: int,
+    threads: int | None,
+    block: int,
+    progress: Progress,
+) -> Run:
+    from . import dispatch
+
+    problem = setting.problem
+    loop = dispatch.compiled_loop(type(problem.data), type(setting.method.data))
+    R, K = own.shape
+    gaps, norms, sums = (np.full((R, K), np.nan) for _ in range(3))
+    state = np.zeros((R, 2), dtype=np.int64)
+    state[:, 1] = -1
+    running = np.zeros(R)
+    workers = min(threads or os.cpu_count() or 1, R)
+    seed64 = np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
+
+    def work(rows: slice) -> None:
+        control = progress.register()
+        scratch = _scratch(problem, sampling)
+        for first in range(0, steps, block):
+            last = min(first + block, steps)
+            windows = [schedule.window(first, last) for schedule in (setting.gamma, setting.rho, setting.lam)]
+            loop(
+                problem.data, setting.method.data, sampling, seed64, numbers[rows], x[rows], first, last, *windows,
+                own[rows], gaps[rows], norms[rows], sums[rows], state[rows], running[rows], *scratch, control,
+            )  # fmt: skip
+            if control[0]:
+                return
+
+    parts = _parts(R, workers)
+    if len(parts) == 1:
+        work(parts[0])
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            for future in [pool.submit(work, part) for part in parts]:
+                future.result()
+    return Run(times, gaps, norms, sums, x, state[:, 1].copy())
+
+
+def _parts(R: int, workers: int) -> list[slice]:
+    """Contiguous shares of the replicates, several per worker so that none waits long for another."""
+    if workers == 1:
+        return [slice(0, R)]
+    edges = np.linspace(0, R, min(R, 4 * workers) + 1).astype(int)
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+
+
+def _scratch(problem: Problem, sampling: SamplingData) -> tuple[Any, ...]:
+    everyone, ones = np.arange(problem.n), np.ones(problem.n)
+    indices, weights = np.zeros(sampling.largest, dtype=np.int64), np.zeros(sampling.largest)
+    if sampling.kind == FULL:
+        indices[:], weights[:] = everyone, 1.0
+    marks = np.zeros(problem.n if sampling.kind == 2 else 0, dtype=np.int64)
+    return everyone, ones, indices, weights, marks, np.empty(problem.d), np.empty(problem.d)
+
+
+Simulate = Callable[..., Run]
