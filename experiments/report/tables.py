@@ -1,0 +1,135 @@
+"""Tables for the terminal; colour never carries meaning alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.verify.check import CheckResult, Prepared
+from experiments.verify.verdict import AGREES, Evidence, Verdict
+from experiments.verify.verify import ClaimResult, worst_of
+
+
+def number(value: float) -> str:
+    """A measured number, three significant digits."""
+    return f"{value:.3g}" if np.isfinite(value) else "-"
+
+
+def styled(verdict: Verdict) -> str:
+    """The verdict's word, coloured."""
+    colour = "green" if verdict in AGREES else "red" if verdict is Verdict.VIOLATED else "yellow"
+    return f"[{colour}]{verdict.value}[/{colour}]"
+
+
+def _shown(rows: Sequence[Evidence]) -> Evidence | None:
+    decided = [row for row in rows if "not available" not in row.reason]
+    return worst_of([row for row in decided if not row.route.startswith("exact one-step")] or decided)
+
+
+_ROUTES = {
+    "exact one-step expectation": "exact, one step",
+    "exact expectation at points": "exact, at a point",
+    "deterministic run": "run",
+    "Monte Carlo": "Monte Carlo",
+}
+
+
+def verify_table(results: Sequence[ClaimResult]) -> Table:
+    """One line for each claim and kind of problem: the row that comes closest to its bound."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in ("claim", "verdict", "problems", "closest row by", "t"):
+        table.add_column(heading, no_wrap=heading != "verdict", justify="right" if heading == "t" else "left")
+    for heading in ("measured", "bound", "ratio", "controls"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        first = True
+        for origin in ("synthetic", "tight", "data"):
+            rows = [e for e in result.evidence if e.origin == origin]
+            row = _shown(rows)
+            if row is None:
+                continue
+            refuted = f"{sum(c.refuted for c in result.controls)}/{len(result.controls)}"
+            count = len({e.instance for e in rows})
+            method = _ROUTES[row.route] + (f", R={row.replicates}" if row.replicates > 1 else "")
+            table.add_row(
+                result.claim.id if first else "",
+                styled(result.verdict) if first else "",
+                f"{count} {origin}",
+                method,
+                "-" if row.route.startswith("exact") or not np.isfinite(row.at) else f"{row.at:.0f}",
+                number(row.measured),
+                number(row.bound),
+                f"{row.ratio:.4f}" if np.isfinite(row.ratio) else "-",
+                refuted if first else "",
+            )
+            first = False
+    return table
+
+
+def constants_table(prepared: Prepared) -> Table:
+    """Every constant that the bound reads, with its grade."""
+    facts = prepared.facts
+    meaning = {
+        "mu": "Polyak-Lojasiewicz constant of f",
+        "L_f": "Lipschitz constant of grad f",
+        "L_S": "largest Lipschitz constant of a sampled gradient",
+        "L_max": "largest L_i",
+        "L_avg": "mean L_i",
+        "A": f"expected residual ({facts.er_route})",
+        "B": "expected residual",
+        "C": "expected residual",
+    }
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title="constants", title_justify="left")
+    for heading in ("name", "value", "grade", "meaning"):
+        table.add_column(heading, justify="right" if heading == "value" else "left")
+    for name, text in meaning.items():
+        table.add_row(name, f"{getattr(facts, name):.6g}", facts.grades[name].value, text)
+    table.add_row("gap0", f"{facts.gap0:.6g}", "exact", "f(x_0) - f*")
+    return table
+
+
+def hypotheses_table(prepared: Prepared) -> Table:
+    """Each hypothesis with the value found, the limit and the margin."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title="hypotheses", title_justify="left")
+    table.add_column("hypothesis", overflow="fold")
+    for heading in ("value", "", "limit", "margin", "holds"):
+        table.add_column(heading, justify="right")
+    for finding in prepared.findings:
+        margin = finding.margin
+        table.add_row(
+            finding.hypothesis,
+            f"{finding.value:.6g}",
+            finding.relation,
+            f"{finding.limit:.6g}",
+            f"{margin:+.1%}" if np.isfinite(margin) and finding.limit != 0 and finding.relation != "=" else "-",
+            "yes" if finding.holds else "[red]NO[/red]",
+        )
+    return table
+
+
+def curve_table(result: CheckResult, most: int = 16) -> Table | None:
+    """The measured curve beside the bound, thinned to `most` times; None when there was no run."""
+    row = result.run
+    if row is None:
+        return None
+    error = "s.e." if row.replicates > 1 else "floor"
+    title = f"{result.prepared.claim.measure.value}, by {row.route}"
+    title += f" with {row.replicates} replicates" if row.replicates > 1 else ""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title=escape(title), title_justify="left")
+    for heading in ("t", "measured", error, "bound", "measured/bound"):
+        table.add_column(heading, justify="right")
+    picked = np.unique(np.linspace(0, len(row.abscissa) - 1, min(most, len(row.abscissa))).astype(int))
+    for k in picked:
+        bound = row.bound_curve[k]
+        table.add_row(
+            str(row.abscissa[k]),
+            f"{row.measured_curve[k]:.6g}",
+            f"{row.error_curve[k]:.1e}",
+            f"{bound:.6g}" if np.isfinite(bound) else "none yet",
+            f"{row.measured_curve[k] / bound:.4f}" if np.isfinite(bound) and bound > 0 else "-",
+        )
+    return table
