@@ -1,0 +1,102 @@
+"""The Python side of `ravine check` and `ravine run`: claims that can be checked, and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+import theory.claim
+from experiments.engine.run import Run, simulate
+from experiments.verify.check import CheckResult, prepare, run_check
+from problems.problem import Problem
+from theory.methods.method import Method, methods
+from theory.samplings import Sampling, samplings
+from theory.schedules import Schedule, read_schedule
+from theory.setting import make_setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CheckableClaim", "Run", "claims", "simulate"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of `claim.check`: `.verdict`, `.reason`, `.evidence`, `.prepared` and `.figure()`."""
+
+    result: CheckResult
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.result, name)
+
+    def figure(self) -> Figure:
+        """The measured curve and the bound on logarithmic axes, their ratio below."""
+        from experiments.report.figure import check_figure
+
+        return check_figure(self.result)
+
+
+@dataclass(frozen=True)
+class CheckableClaim:
+    """A claim of the catalogue with its laboratory: all its fields, and `check`."""
+
+    claim: theory.claim.Claim
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.claim, name)
+
+    def __str__(self) -> str:
+        hypotheses = "; ".join(h.text for h in self.claim.hypotheses)
+        head = f"{self.claim.id}: {self.claim.title}\n  {self.claim.statement}"
+        return f"{head}\n  source: {self.claim.source}\n  if {hypotheses}"
+
+    def check(
+        self,
+        problem: Problem,
+        *,
+        sampling: str | Sampling = "full",
+        method: str | Method | None = None,
+        gamma: float | str | Schedule | None = None,
+        rho: float | str | Schedule | None = None,
+        lam: float | str | Schedule | None = None,
+        x0: ArrayLike | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> Check:
+        """Check the claim on a problem.
+
+        sampling: SPEC or object. gamma, rho: numbers or schedules, chosen by the lab when both are None. lam: in
+        [0, 1], default 0.5. x0: shape (d,), default the problem's start. steps: default where the bound is
+        informative. Raises InputError for bad arguments and OutsideHypotheses where the claim says nothing.
+        """
+        drawn = samplings.build(sampling, problem=problem) if isinstance(sampling, str) else sampling
+        rule = methods.build(method or self.claim.method) if isinstance(method, str | None) else method
+        setting = make_setting(
+            problem,
+            sampling=drawn,
+            method=rule,
+            gamma=read_schedule(gamma or 0.0, argument="gamma"),
+            rho=read_schedule(rho or 0.0, argument="rho"),
+            lam=lam,
+            x0=x0,
+        )
+        return Check(run_check(prepare(self.claim, setting, steps=steps), seed=seed))
+
+
+class _Claims(Mapping[str, CheckableClaim]):
+    """Every claim of the catalogue by id, ready to be checked."""
+
+    def __getitem__(self, claim_id: str) -> CheckableClaim:
+        return CheckableClaim(theory.claim.claims[claim_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(theory.claim.claims)
+
+    def __len__(self) -> int:
+        return len(theory.claim.claims)
+
+
+claims = _Claims()
