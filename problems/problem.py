@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -92,31 +93,38 @@ def _as_float_array(entries: ArrayLike, argument: str) -> NDArray[np.float64]:
     return array
 
 
+def plain(number: Any) -> Any:
+    """NumPy scalars as the Python numbers they hold, so that messages read 1.5 and not np.float64(1.5)."""
+    return number.item() if isinstance(number, np.generic) else number
+
+
 def check_positive(number: float, *, argument: str) -> float:
     """`number` if it is finite and positive; InputError naming `argument` otherwise."""
     if not (math.isfinite(number) and number > 0):
-        raise InputError(f"{argument} must be a positive finite number, got {number!r}")
+        raise InputError(f"{argument} must be a positive finite number, got {plain(number)!r}")
     return float(number)
 
 
 def check_nonnegative(number: float, *, argument: str) -> float:
     """`number` if it is finite and not negative; InputError naming `argument` otherwise."""
     if not (math.isfinite(number) and number >= 0):
-        raise InputError(f"{argument} must be a finite number >= 0, got {number!r}")
+        raise InputError(f"{argument} must be a finite number >= 0, got {plain(number)!r}")
     return float(number)
 
 
-def check_count(number: int, *, argument: str, least: int = 1) -> int:
+def check_count(number: Any, *, argument: str, least: int = 1) -> int:
     """`number` if it is a whole number >= `least`; InputError naming `argument` otherwise."""
-    if isinstance(number, bool) or int(number) != number or number < least:
-        raise InputError(f"{argument} must be a whole number >= {least}, got {number!r}")
-    return int(number)
+    try:
+        whole = None if isinstance(number, bool | str) else int(number)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if whole is None or whole != number or whole < least:
+        raise InputError(f"{argument} must be a whole number >= {least}, got {plain(number)!r}")
+    return whole
 
 
 def check_memory(entries: int, *, what: str) -> None:
     """Refuse an array that would not fit: more than a third of the machine's memory in float64."""
-    import os
-
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
     if 8 * entries > limit:
         raise InputError(f"{what} needs {8 * entries / 2**30:.1f} GiB; at most {limit / 2**30:.1f} GiB is allowed here")
@@ -227,6 +235,11 @@ class Problem(abc.ABC):
 
         Their mean is sigma* of the expected-residual constants: 0 under interpolation.
         """
+
+    @property
+    def varying_components(self) -> NDArray[np.bool_]:
+        """Which f_i are not constant, shape (n,): a sampling must give each of them a positive probability."""
+        return np.asarray(self.component_smoothness[0] > 0)
 
     def weighted_smoothness(self, weights: Vector) -> Constant:
         """The Lipschitz constant of (1/n) sum_i weights[i] grad f_i. weights: shape (n,), nonnegative.

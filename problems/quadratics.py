@@ -352,6 +352,10 @@ class FiniteSumOfQuadratics(Problem):
         terms[(self._spectra < 0) & ~flat] = np.inf
         return np.asarray(terms.sum(axis=1)), Grade.EXACT
 
+    @property
+    def varying_components(self) -> NDArray[np.bool_]:
+        return np.asarray(self.data.H.any(axis=(1, 2)) | self.data.g.any(axis=1))
+
     def weighted_smoothness(self, weights: Vector) -> Constant:
         matrix = np.einsum("i,ijk->jk", weights, self.data.H) / self.n
         return exact(np.abs(np.linalg.eigvalsh(matrix)).max())

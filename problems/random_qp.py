@@ -9,6 +9,8 @@ none), a geometric spectrum with both ends attained, and a Haar-distributed basi
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .errors import InputError
@@ -27,8 +29,8 @@ def random_qp(d: int, cond: float, seed: int = 0, L: float = 1.0) -> Problem:
     check_count(d, argument="d")
     check_count(seed, argument="seed", least=0)
     check_positive(L, argument="L")
-    if not cond >= 1:
-        raise InputError(f"cond must be at least 1, got {cond!r}")
+    if not 1 <= cond < math.inf:
+        raise InputError(f"cond must be at least 1 and finite, got {cond!r}")
     name = f"random-qp:d={d},cond={spelled(cond)},seed={seed},L={spelled(L)}"
     check_memory(d * d, what=f"problem {name!r}")
     rng = np.random.default_rng([seed, 0x9B])

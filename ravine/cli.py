@@ -333,7 +333,8 @@ def _setting(
 @app.command(
     epilog="Examples:  ravine check unified-sam/pl-constant --problem ridge:file=train.svm,reg=0.01 "
     "--sampling importance --lam 0.5   |   "
-    "ravine check sgd/pl --problem logistic:data=breast_cancer,reg=2,scale=columns --sampling tau-nice:tau=16 --figure check.svg"
+    "ravine check sgd/pl --problem logistic:data=breast_cancer,reg=2,scale=columns --sampling tau-nice:tau=16 "
+    "--figure check.svg"
 )
 def check(
     claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's id.")],

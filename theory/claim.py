@@ -131,8 +131,9 @@ class OutsideHypotheses(InputError):
 class Instance:
     """One thing to run for a claim.
 
-    setting: what is run. steps: the horizon. origin: `synthetic`, `tight` (a family that comes near the bound)
-    or `data` (real data). replay: arguments of `ravine check` that repeat it, without the claim's id.
+    setting: what is run. steps: the horizon; 0 asks for exact one-step expectations only. origin: `synthetic`,
+    `tight` (a family that comes near the bound) or `data` (real data). replay: arguments of `ravine check` that repeat
+    it, without the claim's id.
     """
 
     setting: Setting

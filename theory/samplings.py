@@ -28,9 +28,12 @@ from problems.problem import (
     as_vector,
     bound,
     check_count,
+    plain,
     weakest,
 )
 from problems.spec import Catalogue
+
+Mask = NDArray[np.bool_]
 
 samplings: Catalogue[Sampling] = Catalogue("sampling", ("theory",))
 """Every sampling that has a SPEC: `samplings.build("tau-nice:tau=16", problem=problem)`."""
@@ -215,12 +218,12 @@ def alias_table(probabilities: Vector) -> tuple[Vector, Indices]:
 
 
 def check_probabilities(
-    entries: ArrayLike, *, argument: str, size: int, smoothness: Vector | None = None, sum_to_one: bool = True
+    entries: ArrayLike, *, argument: str, size: int, varying: Mask | None = None, sum_to_one: bool = True
 ) -> Vector:
     """Probabilities of `size` components.
 
     Raises InputError for a wrong shape, NaN, a negative entry, a sum other than 1, or a zero where the
-    component is not constant (L_i > 0), because E v_i = 1 would then be impossible.
+    component is not constant (`varying`), because E v_i = 1 would then be impossible.
     """
     try:
         p = np.array(entries, dtype=np.float64)
@@ -232,15 +235,13 @@ def check_probabilities(
         raise InputError(f"{argument} holds NaN at position {int(np.isnan(p).argmax())}; probabilities lie in [0, 1]")
     if (p < 0).any() or (p > 1 + 1e-12).any():
         worst = int(np.argmax(np.abs(p - 0.5)))
-        raise InputError(f"{argument} holds {p[worst]!r} at position {worst}; probabilities lie in [0, 1]")
+        raise InputError(f"{argument} holds {plain(p[worst])!r} at position {worst}; probabilities lie in [0, 1]")
     # A sum of n rounded probabilities is off by at most n eps / 2; files written with few digits are not meant.
     if sum_to_one and abs(p.sum() - 1) > 1e-9 + size * np.finfo(float).eps:
-        raise InputError(f"{argument} must sum to 1, got {p.sum()!r}")
-    if smoothness is not None and ((p == 0) & (smoothness > 0)).any():
-        i = int(((p == 0) & (smoothness > 0)).argmax())
-        raise InputError(
-            f"{argument} is 0 at position {i} where L_i = {smoothness[i]:.6g} > 0; it must be positive there"
-        )
+        raise InputError(f"{argument} must sum to 1, got {plain(p.sum())!r}")
+    if varying is not None and ((p == 0) & varying).any():
+        i = int(((p == 0) & varying).argmax())
+        raise InputError(f"{argument} is 0 at position {i}, where f_i is not constant; it must be positive there")
     return as_vector(np.minimum(p, 1.0) / (p.sum() if sum_to_one else 1.0), argument=argument)
 
 
@@ -253,7 +254,13 @@ def read_array(path: str, *, argument: str) -> NDArray[np.float64]:
     if file.suffix != ".npy":
         raise InputError(f"{argument} must name an .npy file or give numbers as 0.2/0.3/0.5, got {path!r}")
     try:
-        return np.asarray(np.load(file, allow_pickle=False))
+        with file.open("rb") as stream:
+            if stream.read(6) != b"\x93NUMPY":
+                raise InputError(f"{argument} cannot be read from {path!r}: it is not an .npy array")
+            stream.seek(0)
+            return np.asarray(np.load(stream, allow_pickle=False))
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{argument} names a file that does not exist: {path!r}") from None
     except (ValueError, OSError, EOFError) as error:
@@ -296,10 +303,14 @@ def full(n: int) -> Sampling:
     return Sampling("full", n, _data(FULL, n, tau=n, largest=n), moment, 1.0, _EMPTY)
 
 
-def single(p: ArrayLike, *, name: str = "single(array)", smoothness: Vector | None = None) -> Sampling:
+def _size(entries: ArrayLike, varying: Mask | None) -> int:
+    """The number of components: the problem's where it is known, else as many as there are entries."""
+    return np.size(np.asarray(entries)) if varying is None else len(varying)
+
+
+def single(p: ArrayLike, *, name: str = "single(array)", varying: Mask | None = None) -> Sampling:
     """One component i with probability p_i, v = e_i / p_i. p: shape (n,)."""
-    size = np.size(np.asarray(p)) if smoothness is None else len(smoothness)
-    law = check_probabilities(p, argument="p", size=size, smoothness=smoothness)
+    law = check_probabilities(p, argument="p", size=_size(p, varying), varying=varying)
     n = len(law)
     weights = _inverse(law)
     return Sampling(
@@ -310,7 +321,7 @@ def single(p: ArrayLike, *, name: str = "single(array)", smoothness: Vector | No
 
 def tau_nice(n: int, tau: int) -> Sampling:
     """A uniformly random set of tau distinct components, v_i = n/tau on it."""
-    check_count(tau, argument="tau")
+    tau = check_count(tau, argument="tau")
     if tau > n:
         raise InputError(f"tau must lie in 1..n = {n}, got {tau!r}")
     common = n * (tau - 1) / (tau * (n - 1)) if n > 1 else 1.0
@@ -322,10 +333,10 @@ def tau_nice(n: int, tau: int) -> Sampling:
     )
 
 
-def replacement(q: ArrayLike, tau: int, *, name: str | None = None, smoothness: Vector | None = None) -> Sampling:
+def replacement(q: ArrayLike, tau: int, *, name: str | None = None, varying: Mask | None = None) -> Sampling:
     """tau independent draws with probabilities q_i, v_i = (times drawn)/(tau q_i). q: shape (n,)."""
-    check_count(tau, argument="tau")
-    law = check_probabilities(q, argument="q", size=np.size(np.asarray(q)), smoothness=smoothness)
+    tau = check_count(tau, argument="tau")
+    law = check_probabilities(q, argument="q", size=_size(q, varying), varying=varying)
     n = len(law)
     if tau > n:
         raise InputError(f"tau must lie in 1..n = {n}, got {tau!r}")
@@ -336,9 +347,9 @@ def replacement(q: ArrayLike, tau: int, *, name: str | None = None, smoothness: 
     return Sampling(label, n, _data(REPLACEMENT, n, tau=tau, largest=tau, p=law, weights=weights), moment, rare, law)
 
 
-def independent(p: ArrayLike, *, name: str = "independent(array)", smoothness: Vector | None = None) -> Sampling:
+def independent(p: ArrayLike, *, name: str = "independent(array)", varying: Mask | None = None) -> Sampling:
     """Each component on its own with probability p_i, v_i = 1/p_i when taken. p: shape (n,), each in (0, 1]."""
-    law = check_probabilities(p, argument="p", size=np.size(np.asarray(p)), smoothness=smoothness, sum_to_one=False)
+    law = check_probabilities(p, argument="p", size=_size(p, varying), varying=varying, sum_to_one=False)
     n = len(law)
     weights = _inverse(law)
     moment = SecondMoment(np.where(law > 0, weights - 1, 0.0), 1.0)
@@ -347,28 +358,42 @@ def independent(p: ArrayLike, *, name: str = "independent(array)", smoothness: V
     return Sampling(name, n, data, moment, float(events.min()) if len(events) else 1.0, law)
 
 
+def _block_numbers(blocks: ArrayLike) -> Indices:
+    try:
+        labels = np.array(blocks, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"blocks must hold whole numbers >= 0, got {blocks!r:.40}") from None
+    if labels.ndim != 1 or len(labels) == 0:
+        raise InputError(f"blocks must give one block number per component, got shape {labels.shape}")
+    bad = ~np.isfinite(labels) | (labels < 0) | (labels != np.floor(np.where(np.isfinite(labels), labels, 0.5)))
+    if bad.any():
+        raise InputError(f"blocks must hold whole numbers >= 0, got {plain(labels[bad.argmax()])!r}")
+    used = np.unique(labels)
+    if len(used) != used[-1] + 1:
+        empty = int(np.argmax(np.append(used, np.inf) != np.arange(len(used) + 1)))
+        raise InputError(f"blocks must use every number 0..{used[-1]:.0f}, block {empty} is empty")
+    return labels.astype(np.int64)
+
+
 def partition(
-    blocks: ArrayLike, p: ArrayLike | None = None, *, name: str = "partition(array)", smoothness: Vector | None = None
+    blocks: ArrayLike,
+    p: ArrayLike | None = None,
+    *,
+    name: str = "partition(array)",
+    varying: Mask | None = None,
 ) -> Sampling:
     """One block of a partition, v_i = 1/p_block on it.
 
     blocks: a block number 0, 1, ... for each component, shape (n,). p: of the blocks, default proportional to
     their sizes.
     """
-    labels = np.asarray(blocks)
-    if labels.ndim != 1 or len(labels) == 0:
-        raise InputError(f"blocks must give one block number per component, got shape {labels.shape}")
-    if not np.all(np.equal(np.mod(labels, 1), 0)) or labels.min() < 0:
-        raise InputError(f"blocks must hold whole numbers >= 0, got {labels[0]!r} first")
-    labels = labels.astype(np.int64)
+    labels = _block_numbers(blocks)
     number = int(labels.max()) + 1
     sizes = np.bincount(labels, minlength=number)
-    if (sizes == 0).any():
-        raise InputError(f"blocks must use every number 0..{number - 1}, block {int(sizes.argmin())} is empty")
     law = check_probabilities(sizes / len(labels) if p is None else p, argument="p of the blocks", size=number)
-    if smoothness is not None and len(labels) != len(smoothness):
+    if varying is not None and len(labels) != len(varying):
         raise InputError(
-            f"blocks must give one block number for each of n = {len(smoothness)} components, got {len(labels)}"
+            f"blocks must give one block number for each of n = {len(varying)} components, got {len(labels)}"
         )
     if (law == 0).any():
         raise InputError(f"p of the blocks must be positive, got 0 at position {int(law.argmin())}")
@@ -539,13 +564,19 @@ def _importance(problem: Problem) -> Sampling:
     smoothness, _ = problem.component_smoothness
     if not smoothness.sum() > 0:
         raise InputError(f"importance sampling needs some L_i > 0, and all are 0 in problem {problem.name!r}")
+    idle = problem.varying_components & (smoothness == 0)
+    if idle.any():
+        raise InputError(
+            f"importance sampling gives p = 0 to component {int(idle.argmax())} of problem {problem.name!r}, "
+            "which is linear (L_i = 0); use single:p=... with positive probabilities"
+        )
     return single(smoothness / smoothness.sum(), name="importance")
 
 
 @samplings.register("single")
 def _single(problem: Problem, p: str) -> Sampling:
     law = read_array(p, argument="p of sampling 'single'")
-    return single(law, name=f"single:p={p}", smoothness=problem.component_smoothness[0])
+    return single(law, name=f"single:p={p}", varying=problem.varying_components)
 
 
 @samplings.register("tau-nice")
@@ -558,7 +589,7 @@ def _replacement(problem: Problem, tau: int, q: str | None = None) -> Sampling:
     if q is None:
         return replacement(np.full(problem.n, 1 / problem.n), tau)
     law = read_array(q, argument="q of sampling 'replacement'")
-    return replacement(law, tau, name=f"replacement:tau={tau},q={q}", smoothness=problem.component_smoothness[0])
+    return replacement(law, tau, name=f"replacement:tau={tau},q={q}", varying=problem.varying_components)
 
 
 @samplings.register("independent")
@@ -568,7 +599,7 @@ def _independent(problem: Problem, p: str) -> Sampling:
         law = np.full(problem.n, float(p))
     except ValueError:
         law = read_array(p, argument="p of sampling 'independent'")
-    return independent(law, name=f"independent:p={p}", smoothness=problem.component_smoothness[0])
+    return independent(law, name=f"independent:p={p}", varying=problem.varying_components)
 
 
 @samplings.register("partition")
@@ -578,9 +609,9 @@ def _partition(problem: Problem, blocks: str, p: str | None = None) -> Sampling:
         count = int(blocks)
         if not 1 <= count <= problem.n:
             raise InputError(f"blocks of sampling 'partition' must lie in 1..n = {problem.n}, got {count}")
-        labels = np.arange(problem.n) * count // problem.n
+        labels: ArrayLike = np.arange(problem.n) * count // problem.n
     else:
-        labels = read_array(blocks, argument="blocks of sampling 'partition'").astype(np.int64)
+        labels = read_array(blocks, argument="blocks of sampling 'partition'")
     law = None if p is None else read_array(p, argument="p of sampling 'partition'")
     name = f"partition:blocks={blocks}" + ("" if p is None else f",p={p}")
-    return partition(labels, law, name=name, smoothness=problem.component_smoothness[0])
+    return partition(labels, law, name=name, varying=problem.varying_components)

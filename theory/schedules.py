@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from problems.errors import InputError
 from problems.problem import check_nonnegative, check_positive
-from problems.spec import Catalogue, read_float
+from problems.spec import Catalogue, read_float, spelled
 
 schedules: Catalogue[Schedule] = Catalogue("schedule", ("theory",))
 """Every schedule that has a SPEC: `schedules.build("inverse:start=0.1,slope=2")`."""
@@ -46,7 +47,7 @@ class Schedule:
 
 def constant(number: float) -> Schedule:
     """The same number at every step."""
-    return Schedule(repr(float(number)), lambda t: np.full(t.shape, float(number)), *3 * (float(number),))
+    return Schedule(spelled(number), lambda t: np.full(t.shape, float(number)), *3 * (float(number),))
 
 
 @schedules.register("constant")
@@ -61,7 +62,9 @@ def inverse(start: float, slope: float) -> Schedule:
     check_nonnegative(start, argument="start of schedule 'inverse'")
     check_positive(slope, argument="slope of schedule 'inverse'")
     return Schedule(
-        f"inverse:start={start!r},slope={slope:g}", lambda t: np.minimum(start, 1 / (slope * t + 1)), min(start, 1.0)
+        f"inverse:start={spelled(start)},slope={spelled(slope)}",
+        lambda t: np.minimum(start, 1 / (slope * t + 1)),
+        min(start, 1.0),
     )
 
 
@@ -69,7 +72,7 @@ def inverse(start: float, slope: float) -> Schedule:
 def one_minus_inverse(slope: float = 1.0) -> Schedule:
     """1 - 1/(slope t + 1), slope > 0: from 0 towards 1."""
     check_positive(slope, argument="slope of schedule 'one-minus-inverse'")
-    return Schedule(f"one-minus-inverse:slope={slope:g}", lambda t: 1 - 1 / (slope * t + 1), 1.0)
+    return Schedule(f"one-minus-inverse:slope={spelled(slope)}", lambda t: 1 - 1 / (slope * t + 1), 1.0)
 
 
 @schedules.register("decreasing")
@@ -78,7 +81,7 @@ def decreasing(start: float, mu: float) -> Schedule:
     check_positive(mu, argument="mu of schedule 'decreasing'")
     check_nonnegative(start, argument="start of schedule 'decreasing'")
     return Schedule(
-        f"decreasing:start={start!r},mu={mu!r}",
+        f"decreasing:start={spelled(start)},mu={spelled(mu)}",
         lambda t: np.minimum(start, (2 * t + 1) / ((t + 1) ** 2 * mu)),
         min(start, 1 / mu),
     )
@@ -98,6 +101,7 @@ def read_schedule(
     else:
         schedule = constant(read_float(str(text), argument=argument))
     allowed = f"[{low:g}, {high:g}]" if high is not None else f">= {low:g}"
-    if not schedule.smallest >= low or (high is not None and not schedule.largest <= high):
+    finite = math.isfinite(schedule.largest)
+    if not (finite and schedule.smallest >= low) or (high is not None and not schedule.largest <= high):
         raise InputError(f"{argument} must be {'in ' if high is not None else ''}{allowed}, got {text!s}")
     return schedule

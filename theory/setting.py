@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from problems.errors import InputError
 from problems.problem import Grade, Problem, Vector, as_vector, weakest
 from theory.methods.method import Method
 from theory.methods.unified_sam import unified_sam
@@ -62,11 +63,18 @@ def make_setting(
 
     Raises InputError for a negative gamma or rho, lam outside [0, 1], or an x0 of the wrong shape.
     """
-    chosen = method or unified_sam("0.5" if lam is None else lam.name if isinstance(lam, Schedule) else str(lam))
-    mixing = chosen.lam if lam is None else read_schedule(lam, argument="lam", high=1.0)
+    chosen = method or unified_sam()
+    mixing = (
+        chosen.lam
+        if lam is None
+        else read_schedule(str(lam) if isinstance(lam, float) else lam, argument="lam", high=1.0)
+    )
+    drawn = sampling or full(problem.n)
+    if drawn.n != problem.n:
+        raise InputError(f"the sampling has n = {drawn.n} components and the problem n = {problem.n}; they must agree")
     return Setting(
         problem=problem,
-        sampling=sampling or full(problem.n),
+        sampling=drawn,
         method=chosen,
         gamma=read_schedule(gamma, argument="gamma"),
         rho=read_schedule(rho, argument="rho"),
@@ -79,8 +87,8 @@ def make_setting(
 class Facts:
     """The numbers a bound may read; it reads nothing else. All are dimensionless.
 
-    mu: PL constant. L_f, L_max, L_avg, L_S: Lipschitz constants of grad f, of the worst grad f_i, their mean, and of the
-    worst sampled grad f_v. A, B, C: expected-residual constants, from er_route. gap0: f(x_0) - f*. grad_norm2_0:
+    mu: PL constant. L_f, L_max, L_avg, L_S: Lipschitz constants of grad f, of the worst grad f_i, their mean, and of
+    the worst sampled grad f_v. A, B, C: expected-residual constants, from er_route. gap0: f(x_0) - f*. grad_norm2_0:
     ||grad f(x_0)||^2. gamma, rho, lam: schedules. deterministic: full batch or n = 1. quadratic: f is quadratic.
     least_probability: of the rarest event of the sampling. grades: of each named constant.
     """

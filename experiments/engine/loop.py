@@ -19,6 +19,7 @@ def advance(
     x: Any,
     first: int,
     last: int,
+    final: bool,
     gamma: Any,
     rho: Any,
     lam: Any,
@@ -39,11 +40,11 @@ def advance(
 ) -> None:
     """Advance replicates through steps first, ..., last - 1, recording before each step and after the last.
 
-    replicates (R,): their numbers, which choose the random stream. x (R, d): iterates, updated in place.
-    gamma, rho, lam: values at steps first, first + 1, ...; the last entry repeats. times (R, K): sorted record
-    times. gaps, norms, sums (R, K): f - f*, ||grad f||^2 and the sum of ||g_s||^2 over s < t. state (R, 2): records
-    written so far, and the step that diverged (-1: none). running (R,): the running sum. control: [0] is
-    set to stop, [1] counts finished steps.
+    replicates (R,): their numbers, which choose the random stream. x (R, d): iterates, updated in place. final: no
+    block follows. gamma, rho, lam: values at steps first, first + 1, ...; the last entry repeats. times (R, K): sorted
+    record times. gaps, norms, sums (R, K): f - f*, ||grad f||^2 and the sum of ||g_s||^2 over s < t. state (R, 2):
+    records written so far, and the step that diverged (-1: none). running (R,): the running sum. control: [0] is set
+    to stop, [1] counts finished steps.
     """
     top_gamma = gamma.shape[0] - 1
     top_rho = rho.shape[0] - 1
@@ -69,10 +70,8 @@ def advance(
                 gaps[r, written] = value
                 norms[r, written] = norm2
                 sums[r, written] = total
-                if not (math.isfinite(value) and math.isfinite(norm2)):
-                    state[r, 1] = t
                 written += 1
-            if t == last or state[r, 1] >= 0:
+            if t == last:
                 break
             k = t - first
             m = draw(sampling, key, replicates[r], t, indices, weights, marks)
@@ -89,6 +88,11 @@ def advance(
                 control[1] += 1024
                 if control[0] != 0:
                     break
+        if final and state[r, 1] < 0 and control[0] == 0:
+            # The last step's result is seen by no later step; look once, whatever was recorded.
+            for j in range(d):
+                if not math.isfinite(point[j]):
+                    state[r, 1] = last
         state[r, 0] = written
         running[r] = total
         if control[0] != 0:

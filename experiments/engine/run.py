@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from problems.errors import InputError
 from problems.problem import Problem, check_count, check_memory
@@ -78,7 +77,7 @@ def simulate(
     setting: Setting,
     *,
     steps: int,
-    times: NDArray[np.int64] | None = None,
+    times: ArrayLike | None = None,
     replicates: int = 1,
     first_replicate: int = 0,
     seed: int = 0,
@@ -93,20 +92,35 @@ def simulate(
     bit, so a run can be extended. threads: default one per core; results do not depend on it, nor on `block`.
     Raises InputError for counts below 1, a negative seed or times outside the run.
     """
-    check_count(steps, argument="steps")
-    check_count(replicates, argument="replicates")
-    check_count(seed, argument="seed", least=0)
-    shared = record_times(steps) if times is None else np.asarray(times, dtype=np.int64)
-    if shared.size and (shared.min() < 0 or shared.max() > steps or (np.diff(shared, axis=-1) < 0).any()):
-        raise InputError(f"times must be sorted and lie in 0..{steps}, got {shared.ravel()[:3].tolist()}...")
+    steps = check_count(steps, argument="steps")
+    replicates = check_count(replicates, argument="replicates")
+    first_replicate = check_count(first_replicate, argument="first_replicate", least=0)
+    seed = check_count(seed, argument="seed", least=0)
+    if seed >= 2**64:
+        raise InputError(f"seed must be below 2^64, got {seed}")
+    threads = None if threads is None else check_count(threads, argument="threads")
+    block = check_count(block, argument="block")
+    shared = record_times(steps) if times is None else _checked_times(times, steps, replicates)
     K, d = shared.shape[-1], setting.problem.d
     check_memory(replicates * (d + 4 * K), what=f"a run of {replicates} replicates")
-    own = np.ascontiguousarray(np.broadcast_to(shared, (replicates, K)))
+    own = _writable(shared, replicates)
     x = np.tile(setting.x0, (replicates, 1))
     numbers = np.arange(first_replicate, first_replicate + replicates)
     return _simulate(
         setting, setting.sampling.data, numbers, x, shared, own, steps, seed, threads, block, progress or Progress()
     )
+
+
+def _checked_times(times: ArrayLike, steps: int, replicates: int) -> NDArray[np.int64]:
+    given = np.asarray(times)
+    if given.shape[:-1] not in ((), (replicates,)) or given.ndim == 0:
+        raise InputError(f"times must have shape (K,) or ({replicates}, K), got {given.shape}")
+    if given.size and not (np.issubdtype(given.dtype, np.number) and (given == np.floor(given)).all()):
+        raise InputError(f"times must be whole numbers, got {given.ravel()[:3].tolist()}...")
+    whole = given.astype(np.int64)
+    if whole.size and (whole.min() < 0 or whole.max() > steps or (np.diff(whole, axis=-1) < 0).any()):
+        raise InputError(f"times must be sorted and lie in 0..{steps}, got {whole.ravel()[:3].tolist()}...")
+    return whole
 
 
 def one_step(
@@ -122,7 +136,7 @@ def one_step(
     """One step from every row of x (R, d), row r drawing block r of a LISTED sampling; records before and after."""
     frozen = setting.with_steps(gamma=gamma, rho=rho, lam=lam)
     times = np.array([0, 1])
-    own = np.ascontiguousarray(np.broadcast_to(times, (len(x), 2)))
+    own = _writable(times, len(x))
     return _simulate(frozen, sampling, np.arange(len(x)), x.copy(), times, own, 1, 0, None, BLOCK, Progress())
 
 
@@ -149,7 +163,7 @@ def _simulate(
     state[:, 1] = -1
     running = np.zeros(R)
     workers = min(threads or os.cpu_count() or 1, R)
-    seed64 = np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
+    seed64 = np.uint64(seed)
 
     def work(rows: slice) -> None:
         control = progress.register()
@@ -158,8 +172,9 @@ def _simulate(
             last = min(first + block, steps)
             windows = [schedule.window(first, last) for schedule in (setting.gamma, setting.rho, setting.lam)]
             loop(
-                problem.data, setting.method.data, sampling, seed64, numbers[rows], x[rows], first, last, *windows,
-                own[rows], gaps[rows], norms[rows], sums[rows], state[rows], running[rows], *scratch, control,
+                problem.data, setting.method.data, sampling, seed64, numbers[rows], x[rows],
+                first, last, last == steps, *windows, own[rows], gaps[rows], norms[rows], sums[rows],
+                state[rows], running[rows], *scratch, control,
             )  # fmt: skip
             if control[0]:
                 return
@@ -191,4 +206,6 @@ def _scratch(problem: Problem, sampling: SamplingData) -> tuple[Any, ...]:
     return everyone, ones, indices, weights, marks, np.empty(problem.d), np.empty(problem.d)
 
 
-Simulate = Callable[..., Run]
+def _writable(times: NDArray[np.int64], replicates: int) -> NDArray[np.int64]:
+    """Times for each replicate, in the one layout for which the loop is compiled."""
+    return np.array(np.broadcast_to(times, (replicates, times.shape[-1])), order="C")

@@ -26,6 +26,9 @@ MOST_WORK = 3e9
 """Multiplications that enumeration may cost; beyond, fewer points are tried, and below 3 points none."""
 
 FIRST_REPLICATES, MOST_REPLICATES = 64, 8192
+VISIBLE = 0.1
+"""A comparison counts only where the rounding floor is below this part of what is compared."""
+
 SLACK = 1.2
 """The mean may lie this far above the bound by sampling error alone before the sample counts as too small."""
 
@@ -108,7 +111,7 @@ def sample_points(case: Case) -> tuple[Values, NDArray[np.int64]]:
     rng = np.random.default_rng(0)
     pilots = [
         simulate(setting, steps=steps, times=np.array([steps]), threads=1)
-        for steps in sorted({min(case.steps, s) for s in (20, 2_000, 200_000)})
+        for steps in sorted({min(max(case.steps, 20), s) for s in (20, 2_000, 200_000)})
     ]
     points = [setting.x0] + [pilot.x[0] for pilot in pilots if np.isfinite(pilot.x).all() and pilot.diverged[0] < 0]
     for power in range(6):
@@ -195,8 +198,7 @@ def _compare(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(bound > 0, measured / bound, np.where(measured > floor, np.inf, 1.0))
     ratio[~finite] = np.inf
-    # Where the floor is as large as the bound itself nothing can be seen.
-    seen = floor < 0.5 * np.maximum(np.abs(bound), measured)
+    seen = floor < VISIBLE * np.maximum(np.abs(bound), measured)
     if not seen.any():
         return case.nothing(route, "rounding floor: every bound lies below it")
     show = int(np.argmax(np.where(seen & np.isfinite(bound), ratio, -np.inf)))
@@ -244,17 +246,21 @@ def _deterministic(case: Case, progress: Progress) -> Evidence:
         values = np.where(np.isfinite(values), values, np.inf)
     elif not _informative(np.concatenate([_start_of(case), bound])):
         return case.nothing(route, f"horizon too short: the bound does not halve within {case.steps} steps")
-    centre = (
-        np.zeros(case.setting.problem.d) if case.setting.problem.minimiser is None else case.setting.problem.minimiser
-    )
-    distance = np.full(len(times), float(np.linalg.norm(case.setting.x0 - centre)))
-    floor_of = rounding.norm_floor if average else rounding.gap_floor
-    with np.errstate(invalid="ignore"):
-        floor = floor_of(case.setting, case.facts, np.minimum(values, 1e300), distance, times.astype(float))
+    floor = _floor(case, times, values)
     found = _compare(case, route, times, values, bound, floor)
     if found.verdict is Verdict.CONSISTENT:
         found = replace(found, at=float(times[-1]), measured=values[-1], bound=bound[-1], error=floor[-1])
     return replace(found, reason=reason or found.reason)
+
+
+def _floor(case: Case, times: NDArray[np.int64], values: Values) -> Values:
+    """The rounding floor of values measured along a run."""
+    problem = case.setting.problem
+    centre = np.zeros(problem.d) if problem.minimiser is None else problem.minimiser
+    distance = np.full(len(times), float(np.linalg.norm(case.setting.x0 - centre)))
+    floor_of = rounding.norm_floor if case.claim.measure is Measure.GRADIENT_AVERAGE else rounding.gap_floor
+    with np.errstate(invalid="ignore", over="ignore"):
+        return floor_of(case.setting, case.facts, np.minimum(values, 1e300), distance, times.astype(float))
 
 
 def _start_of(case: Case) -> Values:
@@ -303,6 +309,9 @@ def _monte_carlo(case: Case, seed: int, instances: int, progress: Progress, budg
     counted = (times >= least) & np.isfinite(bound)
     if not counted.any():
         return case.nothing(route, f"horizon too short: rare samples need {least} steps before a time counts")
+    counted &= _floor(case, times, np.where(counted, bound, 0.0)) < VISIBLE * bound
+    if not counted.any():
+        return case.nothing(route, "rounding floor: every bound lies below it")
     if not _informative(np.concatenate([_start_of(case), bound[counted]])):
         return case.nothing(route, f"horizon too short: the bound does not halve within {case.steps} steps")
     times, bound = times[counted], bound[counted]

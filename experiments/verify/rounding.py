@@ -1,18 +1,21 @@
 """Rounding floors: how far a computed quantity may lie from the exact one, from the operations that made it.
 
-Every comparison without sampling error uses these and no other tolerance. The model: a gradient of length-d
-dot products over m sampled components carries a relative error of at most (d + m + 8) eps against the size
-of its terms, |grad| <= L (|x| + |x*|) + G with G the largest sampled gradient at x*; one step therefore moves x
-by at most delta = eps ((|x| + |x*|) + gamma (d + m + 8)(L (|x| + |x*|) + G)) from where it should be, and an error
-once made is contracted like the iterates, so that T steps amplify it by at most min(T, 1/(gamma mu)).
-An L-smooth gap then changes by at most sqrt(2 L gap) delta + L delta^2 / 2.
+Every comparison without sampling error uses these and no other tolerance. The model: a gradient of length-d dot
+products over m sampled components carries a relative error of at most (d + m + 8) eps against the size of its terms,
+|grad| <= L (|x| + |x*|) + G with G the largest |grad f_i(x*)| (terms that cancel in the mean); one step therefore
+moves x by at most delta = eps ((|x| + |x*|) + gamma (d + m + 8)(L (|x| + |x*|) + G)) from where it should be, and an
+error once made is contracted like the iterates, so that T steps amplify it by at most min(T, 1/(gamma mu)). An
+L-smooth gap then changes by at most sqrt(2 L gap) delta + L delta^2 / 2.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
+from problems.problem import Problem
 from theory.setting import Facts, Setting
 
 EPS = float(np.finfo(float).eps)
@@ -28,7 +31,14 @@ def _sizes(setting: Setting, facts: Facts, distance: Values) -> tuple[Values, Va
     """|x| + |x*| and the size of the terms of a sampled gradient, for points at this distance from x*."""
     centre = 0.0 if setting.problem.minimiser is None else float(np.linalg.norm(setting.problem.minimiser))
     position = distance + 2 * centre
-    return position, facts.L * position + np.sqrt(facts.C * max(1.0, 1 / facts.least_probability))
+    return position, facts.L * position + _gradient_at_minimiser(setting.problem) / facts.least_probability
+
+
+@lru_cache(maxsize=64)
+def _gradient_at_minimiser(problem: Problem) -> float:
+    """max_i |grad f_i(x*)|; at the start where no minimiser is known."""
+    x = problem.start if problem.minimiser is None else problem.minimiser
+    return max(float(np.linalg.norm(problem.sample_gradient(i, x))) for i in range(problem.n))
 
 
 def gap_floor(setting: Setting, facts: Facts, gap: Values, distance: Values, steps: Values) -> Values:

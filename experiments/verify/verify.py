@@ -145,7 +145,8 @@ def plan(ids: Sequence[str], *, seed: int, profile: Profile) -> list[_Job]:
             for _ in range(family.quick if profile == "quick" else family.full):
                 instance = family.draw(rng, claim)
                 case = case_of(claim, instance.setting, instance.steps, origin=instance.origin, replay=instance.replay)
-                jobs.append(_Job(claim, case, routes_of(claim)))
+                routes = routes_of(claim) if instance.steps > 0 else ("points",)
+                jobs.append(_Job(claim, case, routes))
         for control in claim.controls:
             route = "trajectory" if control.route == "trajectory" else "points"
             if claim.corrected is not None:

@@ -159,7 +159,7 @@ claims.add(
         families=(
             Family("convex sums", _importance_family, quick=3, full=24),
             data("logistic:data=breast_cancer,reg=2,scale=columns", ("importance", "0"), ("importance", "0.5")),
-            data("ridge:data=diabetes,reg=0.2,scale=columns", ("importance", "0"), ("importance", "1")),
+            data("ridge:data=diabetes,reg=1,scale=columns", ("importance", "0"), ("importance", "1")),
         ),
         controls=(
             Control(

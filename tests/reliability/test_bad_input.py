@@ -1,0 +1,199 @@
+"""Bad input on the command line: exit 2, one sentence that names the argument and what is allowed, nothing written."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from problems.errors import InputError
+from problems.quadratics import FiniteSumOfQuadratics, Quadratic
+from ravine.cli import run_command
+
+QUADRATIC = "quadratic:d=4,mu=0.5,L=1"
+SUM = "quadratic-sum:n=4,d=2"
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Input files, good and bad, by a short name."""
+    texts = {
+        "good.svm": "1 1:0.5 3:1\n-1 2:1\n1 1:1 2:0.25 3:2\n-1 1:3\n",
+        "empty.csv": "",
+        "ragged.csv": "1,2,3\n4,5\n",
+        "nan.csv": "1,2,3\n4,nan,6\n",
+        "header.csv": "a,b,y\n1,2,3\n",
+        "one.csv": "1\n2\n3\n",
+        "huge.csv": "1e200,1,1\n1,1e200,2\n",
+        "oneclass.csv": "1,2,1\n3,4,1\n",
+        "three.csv": "1,2,0\n3,4,1\n5,6,2\n",
+        "zero.svm": "1 0:0.5 1:1\n-1 1:2\n",
+        "unsorted.svm": "1 2:0.5 1:1\n-1 1:2\n",
+        "text.csv": "1,two,3\n",
+        "wide.svm": "1 1:1\n-1 2000000000:1\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    arrays: dict[str, Any] = {
+        "negative.npy": [-0.5, 0.5, 0.5, 0.5],
+        "nan.npy": [np.nan, 0.5, 0.25, 0.25],
+        "sum.npy": [0.5, 0.5, 0.5, 0.5],
+        "zero.npy": [0.0, 0.5, 0.25, 0.25],
+        "short.npy": [0.5, 0.5],
+        "blocks.npy": [0, 0, 2, 2],
+        "x0nan.npy": [np.nan, 0, 0, 0],
+    }
+    for name, entries in arrays.items():
+        np.save(folder / name, np.array(entries))
+    np.savez(folder / "pickled.npz", A=np.array([{"a": 1}], dtype=object), b=np.ones(1))
+    (folder / "pickled.npy").write_bytes(pickle.dumps([1, 2]))
+    (folder / "broken.npz").write_bytes(b"not a zip")
+    return {name: str(folder / name) for name in [p.name for p in folder.iterdir()]}
+
+
+CHECK = "check unified-sam/pl-constant --problem"
+RUN = "run --method unified-sam:lam=0.5 --out {out} --problem"
+
+CASES = [
+    (f"{CHECK} {QUADRATIC} --gamma -1 --rho 0.1", "gamma.*'?-1"),
+    (f"{CHECK} {QUADRATIC} --gamma 0 --rho 0.1", "gamma must be positive"),
+    (f"{CHECK} {QUADRATIC} --gamma nan --rho 0.1", "gamma.*nan"),
+    (f"{CHECK} {QUADRATIC} --gamma 0.1 --rho inf", "rho.*inf"),
+    (f"{CHECK} {QUADRATIC} --gamma 0.1 --rho -0.1", "rho.*-0.1"),
+    (f"{CHECK} {QUADRATIC} --gamma 0.1", "gamma is given but rho is not"),
+    (f"{CHECK} {QUADRATIC} --gamma abc --rho 0.1", "gamma.*'abc'"),
+    (f"{CHECK} {QUADRATIC} --gamma 5 --rho 0.1", r"outside its hypotheses: gamma: 5 must be <= "),
+    (f"{CHECK} {QUADRATIC} --lam 1.5", r"lam.*\[0, 1\].*1.5"),
+    (f"{CHECK} {QUADRATIC} --lam -0.1", r"lam.*\[0, 1\].*-0.1"),
+    (f"{CHECK} {QUADRATIC} --lam nan", "lam.*nan"),
+    (f"{CHECK} {QUADRATIC} --lam hello:x=1", "unknown schedule 'hello'"),
+    (f"{CHECK} {SUM} --sampling single:p={{negative.npy}}", r"p holds.*-0.5.*position 0"),
+    (f"{CHECK} {SUM} --sampling single:p={{nan.npy}}", "p holds NaN at position 0"),
+    (f"{CHECK} {SUM} --sampling single:p={{sum.npy}}", "p must sum to 1.*2.0"),
+    (f"{CHECK} {SUM} --sampling single:p={{zero.npy}}", "p is 0 at position 0, where f_i is not constant"),
+    (f"{CHECK} {SUM} --sampling single:p={{short.npy}}", r"p must have shape \(4,\)"),
+    (f"{CHECK} {SUM} --sampling single:p=missing.npy", "does not exist: 'missing.npy'"),
+    (f"{CHECK} {SUM} --sampling single:p={{pickled.npy}}", "not an .npy array"),
+    (f"{CHECK} {SUM} --sampling single:p=p.txt", r"\.npy"),
+    (f"{CHECK} {SUM} --sampling single", "lacks the key 'p'"),
+    (f"{CHECK} {SUM} --sampling independent:p=1.5", "p holds.*1.5"),
+    (f"{CHECK} {SUM} --sampling partition:blocks={{blocks.npy}}", "block 1 is empty"),
+    (f"{CHECK} {SUM} --sampling partition:blocks=9", "blocks.*1..n = 4"),
+    (f"{CHECK} {SUM} --sampling tau-nice:tau=0", "tau.*0"),
+    (f"{CHECK} {SUM} --sampling tau-nice:tau=5", r"tau must lie in 1..n = 4, got 5"),
+    (f"{CHECK} {SUM} --sampling tau-nice:tau=1.5", "tau.*whole number.*1.5"),
+    (f"{CHECK} {SUM} --sampling replacement:tau=-2", "tau.*-2"),
+    (f"{CHECK} {SUM} --sampling unifrom", "unknown sampling 'unifrom'; the nearest is 'uniform'"),
+    (f"{CHECK} ridge:file=missing.svm,reg=0.1", "missing.svm"),
+    (f"{CHECK} ridge:file={{empty.csv}},reg=0.1", "empty"),
+    (f"{CHECK} ridge:file={{ragged.csv}},reg=0.1", "line 2"),
+    (f"{CHECK} ridge:file={{nan.csv}},reg=0.1", "(?i)nan"),
+    (f"{CHECK} ridge:file={{header.csv}},reg=0.1", "header"),
+    (f"{CHECK} ridge:file={{text.csv}},reg=0.1", "two"),
+    (f"{CHECK} ridge:file={{one.csv}},reg=0.1", "one column"),
+    (f"{CHECK} ridge:file={{huge.csv}},reg=0.1", "too large|overflow"),
+    (f"{CHECK} ridge:file={{pickled.npz}},reg=0.1", "pickled"),
+    (f"{CHECK} ridge:file={{broken.npz}},reg=0.1", "broken.npz"),
+    (f"{CHECK} ridge:file={{zero.svm}},reg=0.1", "index 0"),
+    (f"{CHECK} ridge:file={{unsorted.svm}},reg=0.1", "line 1"),
+    (f"{CHECK} ridge:file={{wide.svm}},reg=0.1", "GiB"),
+    (f"{CHECK} ridge:file={{good.svm}},reg=-1", "reg.*-1"),
+    (f"{CHECK} ridge:file={{good.svm}}", "lacks the key 'reg'"),
+    (f"{CHECK} ridge:data=diabetis,reg=0.1", "diabetes"),
+    (f"{CHECK} ridge:reg=0.1", "file.*data"),
+    (f"{CHECK} ridge:data=diabetes,reg=0.1,scale=row", "scale.*none, rows, columns.*'row'"),
+    (f"{CHECK} logistic:file={{oneclass.csv}},reg=0.1", "one class|one label"),
+    (f"{CHECK} logistic:file={{three.csv}},reg=0.1", "positive="),
+    (f"{CHECK} logistic:data=digits,reg=0.1", "positive="),
+    (f"{CHECK} quadratic:d=5,mu=2,L=1", r"mu must be at most L = 1.0, got mu = 2.0"),
+    (f"{CHECK} quadratic:d=5,mu=-1,L=1", "mu.*-1"),
+    (f"{CHECK} quadratic:d=5,mu=0,L=1", "outside its hypotheses: mu: 0 must be > 0"),
+    (f"{CHECK} quadratic:d=1,mu=0.5,L=1", "d = 1"),
+    (f"{CHECK} quadratic:d=0,mu=0.5,L=1", "d must be a whole number >= 1, got 0"),
+    (f"{CHECK} quadratic:d=10000000,mu=0.5,L=1", "GiB"),
+    (f"{CHECK} quadratic:d=5,mu=0.5,L=1e400", "L.*finite"),
+    (f"{CHECK} quadratic:d=5,mu=0.5,L=1,spectrum=flat", "spectrum.*one of.*'flat'"),
+    (f"{CHECK} quadratic:d=5,mu=0.5,L=1,d=6", "key 'd' twice"),
+    (f"{CHECK} quadratic:d=5,mu=0.5,L=1,sed=6", "unknown key 'sed'.*'seed'"),
+    (f"{CHECK} quadratic:d=5,mu", "cannot be read at 'mu'"),
+    (f"{CHECK} quadratic:d=,mu=1", "no value for the key 'd'"),
+    (f"{CHECK} quadratic:", "ends after the colon"),
+    (f"{CHECK} quadratic", "lacks the key"),
+    (f"{CHECK} quadratik:d=5", "unknown problem 'quadratik'; the nearest is 'quadratic'"),
+    (f"{CHECK} random-qp:d=5,cond=0.5", "cond must be at least 1 and finite, got 0.5"),
+    (f"{CHECK} logistic:data=breast_cancer,scale=rows", "outside its hypotheses: mu: 0 must be > 0"),
+    (f"{CHECK} {QUADRATIC} --steps 0", "steps.*0"),
+    (f"{CHECK} {QUADRATIC} --steps 1.5", "steps.*whole.*1.5"),
+    (f"{CHECK} {QUADRATIC} --seed -1", "seed.*-1"),
+    (f"{CHECK} {QUADRATIC} --seed 0.5", "seed.*0.5"),
+    (f"{CHECK} {QUADRATIC} --seed x", "seed.*'x'"),
+    (f"{CHECK} {QUADRATIC} --x0 1/2", r"x0 must have shape \(4,\), got shape \(2,\)"),
+    (f"{CHECK} {QUADRATIC} --x0 {{x0nan.npy}}", "x0 holds NaN"),
+    (f"{CHECK} {QUADRATIC} --x0 scaled:x", "x0 must scale by a number"),
+    (f"{CHECK} {QUADRATIC} --json out.txt", r"json must end in \.json"),
+    (f"{CHECK} {QUADRATIC} --figure out.gif", r"figure must end in \.svg or \.png or \.pdf"),
+    (f"{CHECK} {QUADRATIC} --nonsense 1", "--nonsense"),
+    ("check unified-sam/pl-constnat --problem " + QUADRATIC, "unknown claim.*'unified-sam/pl-constant'"),
+    ("check sgd/pl --rho 0.1 --problem " + QUADRATIC, "rho is not used by sgd"),
+    ("check unified-sam/pl-deterministic --sampling uniform --problem " + SUM, "full batch"),
+    ("check unified-sam/plateau --lam 0 --gamma 0.1 --rho 0.1 --problem " + QUADRATIC, "lam: 0 must be > 0"),
+    ("check unified-sam/pl-decreasing --gamma 0.1 --rho 0.1 --problem " + QUADRATIC, "deviation of gamma_t"),
+    (f"{RUN} {QUADRATIC} --steps 0", "steps.*0"),
+    (f"{RUN} {QUADRATIC} --steps 10 --replicates 0", "replicates.*0"),
+    (f"{RUN} {QUADRATIC} --steps 10 --jobs 0", "jobs.*0"),
+    (f"{RUN} {QUADRATIC} --steps 10 --gamma -1", "gamma"),
+    (f"{RUN} {QUADRATIC} --steps 10 --rho nan", "rho"),
+    (f"{RUN} {QUADRATIC} --steps 10 --times 0,20", r"times must lie in 0..10, got 20"),
+    (f"{RUN} {QUADRATIC} --steps 10 --times 0,x", "times.*'x'"),
+    (f"{RUN} {QUADRATIC} --steps 1e13 --replicates 100000000000", "GiB"),
+    (f"run --problem {QUADRATIC} --method sma --steps 1 --out {{out}}", "unknown method 'sma'"),
+    (f"run --problem {QUADRATIC} --method sgd:lam=1 --steps 1 --out {{out}}", "unknown key 'lam'.*takes none"),
+    (
+        f"run --problem {QUADRATIC} --method unified-sam:lam=2 --steps 1 --out {{out}}",
+        r"lam must be in \[0, 1\], got 2",
+    ),
+    (f"run --problem {QUADRATIC} --method sgd --steps 1 --out nowhere/x.npz", "folder that does not exist: 'nowhere'"),
+    (f"run --problem {QUADRATIC} --method sgd --steps 1 --out x.parquet", r"out must end in \.npz or \.csv"),
+    ("verify nothing/*", "no claim matches 'nothing/\\*'"),
+    ("verify --profile fast", "profile must be quick or full, got 'fast'"),
+    ("verify --seed -3", "seed.*-3"),
+    ("verify --jobs 0", "jobs.*0"),
+    ("verify --json nowhere/o.json", "folder that does not exist"),
+    ("show unified-sam/pl", "unknown claim"),
+    ("list sgd/x", "no claim matches"),
+    ("bench nothing", "nothing"),
+    ("frobnicate", "frobnicate"),
+]
+
+
+@pytest.mark.parametrize(("line", "pattern"), CASES, ids=[re.sub(r"[^\w=.-]+", " ", line)[:80] for line, _ in CASES])
+def test_one_sentence_and_exit_2(
+    line: str, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    names = files(inputs)
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for name, path in {**names, "out": str(place / "x.npz")}.items():
+        line = line.replace("{" + name + "}", path)
+    assert run_command(line.split()) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("ravine: ")
+    assert message.count("\n") == 1, message
+    assert re.search(pattern, message), message
+    assert "Traceback" not in message
+    assert not list(place.iterdir()), "something was written"
+
+
+def test_matrices_must_be_symmetric_positive_definite() -> None:
+    with pytest.raises(InputError, match="symmetric"):
+        Quadratic.from_matrix([[1.0, 0.5], [0.0, 1.0]])
+    with pytest.raises(InputError, match="positive definite"):
+        Quadratic.from_matrix([[1.0, 0.0], [0.0, -1.0]])
+    with pytest.raises(InputError, match="positive definite"):
+        FiniteSumOfQuadratics.from_components([[[1.0]], [[-1.0]]], [[0.0], [0.0]])
