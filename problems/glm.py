@@ -72,25 +72,31 @@ def _squares_value(problem: Any, x: Any, indices: Any, weights: Any, m: int) -> 
 @gradient.of(LeastSquares)
 def _squares_gradient(problem: Any, x: Any, indices: Any, weights: Any, m: int, out: Any) -> None:
     n, d = problem.A.shape
-    if m == 0:
+    if m == 1:
+        i = indices[0]
+        weight = weights[0] / n
+        dot = 0.0
         for j in range(d):
-            out[j] = 0.0
+            dot += problem.A[i, j] * x[j]
+        coefficient = weight * (dot - problem.b[i])
+        shrink = weight * problem.reg
+        for j in range(d):
+            out[j] = coefficient * problem.A[i, j] + shrink * x[j]
+        return
     shrink = 0.0
     for k in range(m):
         shrink += weights[k] / n
     shrink *= problem.reg
+    for j in range(d):
+        out[j] = shrink * x[j]
     for k in range(m):
         i = indices[k]
         dot = 0.0
         for j in range(d):
             dot += problem.A[i, j] * x[j]
         coefficient = weights[k] / n * (dot - problem.b[i])
-        if k == 0:
-            for j in range(d):
-                out[j] = coefficient * problem.A[i, j] + shrink * x[j]
-        else:
-            for j in range(d):
-                out[j] += coefficient * problem.A[i, j]
+        for j in range(d):
+            out[j] += coefficient * problem.A[i, j]
 
 
 @gap.of(LeastSquares)
@@ -184,25 +190,31 @@ def _logistic_value(problem: Any, x: Any, indices: Any, weights: Any, m: int) ->
 @gradient.of(Logistic)
 def _logistic_gradient(problem: Any, x: Any, indices: Any, weights: Any, m: int, out: Any) -> None:
     n, d = problem.A.shape
-    if m == 0:
+    if m == 1:
+        i = indices[0]
+        weight = weights[0] / n
+        dot = 0.0
         for j in range(d):
-            out[j] = 0.0
+            dot += problem.A[i, j] * x[j]
+        coefficient = -weight * problem.b[i] * logistic_slope(problem.b[i] * dot)
+        shrink = weight * problem.reg
+        for j in range(d):
+            out[j] = coefficient * problem.A[i, j] + shrink * x[j]
+        return
     shrink = 0.0
     for k in range(m):
         shrink += weights[k] / n
     shrink *= problem.reg
+    for j in range(d):
+        out[j] = shrink * x[j]
     for k in range(m):
         i = indices[k]
         dot = 0.0
         for j in range(d):
             dot += problem.A[i, j] * x[j]
         coefficient = -(weights[k] / n) * problem.b[i] * logistic_slope(problem.b[i] * dot)
-        if k == 0:
-            for j in range(d):
-                out[j] = coefficient * problem.A[i, j] + shrink * x[j]
-        else:
-            for j in range(d):
-                out[j] += coefficient * problem.A[i, j]
+        for j in range(d):
+            out[j] += coefficient * problem.A[i, j]
 
 
 @gap.of(Logistic)

@@ -581,7 +581,7 @@ def bench_engine(
     from experiments.bench.engine import bench_engine as measure
     from experiments.bench.engine import table
 
-    rows = measure(quick=quick, on_row=lambda row: print(f"measured {row.workload} {row.way}", file=sys.stderr))
+    rows = measure(quick=quick, on_row=lambda row: print(f"measured {row.workload}", file=sys.stderr))
     _console().print(table(rows))
     if target is not None:
         _write_json(target, {"version": __version__, "rows": [row.as_json() for row in rows]})

@@ -264,7 +264,7 @@ def read_array(path: str, *, argument: str) -> NDArray[np.float64]:
     except FileNotFoundError:
         raise InputError(f"{argument} names a file that does not exist: {path!r}") from None
     except (ValueError, OSError, EOFError) as error:
-        reason = "it holds pickled objects" if "pickle" in str(error) else "it is not a readable .npy array"
+        reason = "it holds pickled objects" if "pickle" in str(error) else "it is not an .npy array"
         raise InputError(f"{argument} cannot be read from {path!r}: {reason}") from None
 
 

@@ -26,9 +26,9 @@ BLOCK = 1 << 18
 class Run:
     """What was recorded. K record times, R replicates.
 
-    times (K,) or (R, K). gap (R, K): f - f*. grad_norm2 (R, K): ||grad f||^2. sums (R, K): the sum of the
-    sampled ||g_s||^2 over s < t. x (R, d): final iterates. diverged (R,): the step at which a replicate stopped
-    because a norm was not finite, -1 if none did; its later records are NaN.
+    times (K,) or (R, K). gap (R, K): f - f*. grad_norm2 (R, K): ||grad f||^2, shape (R, 0) if not recorded.
+    sums (R, K): the sum of the sampled ||g_s||^2 over s < t. x (R, d): final iterates. diverged (R,): the
+    step at which a replicate stopped because a norm was not finite, -1 if none did; its later records are NaN.
     """
 
     times: NDArray[np.int64]
@@ -84,12 +84,14 @@ def simulate(
     threads: int | None = None,
     block: int = BLOCK,
     progress: Progress | None = None,
+    gradients: bool = True,
 ) -> Run:
     """Run `replicates` copies of a setting for `steps` steps.
 
     times: sorted record times in 0..steps, shape (K,), or (replicates, K) when each copy has its own; default
     `record_times`. first_replicate: the number of the first copy; copies numbered alike are alike bit for
     bit, so a run can be extended. threads: default one per core; results do not depend on it, nor on `block`.
+    gradients: record ||grad f||^2 too, for which every record takes a full gradient.
     Raises InputError for counts below 1, a negative seed or times outside the run.
     """
     steps = check_count(steps, argument="steps")
@@ -107,8 +109,9 @@ def simulate(
     x = np.tile(setting.x0, (replicates, 1))
     numbers = np.arange(first_replicate, first_replicate + replicates)
     return _simulate(
-        setting, setting.sampling.data, numbers, x, shared, own, steps, seed, threads, block, progress or Progress()
-    )
+        setting, setting.sampling.data, numbers, x, shared, own, steps, seed, threads, block, progress or Progress(),
+        gradients,
+    )  # fmt: skip
 
 
 def _checked_times(times: ArrayLike, steps: int, replicates: int) -> NDArray[np.int64]:
@@ -133,11 +136,12 @@ def one_step(
     rho: float,
     lam: float,
 ) -> Run:
-    """One step from every row of x (R, d), row r drawing block r of a LISTED sampling; records before and after."""
+    """One step from every row of x (R, d), row r drawing block r of a LISTED sampling; records the gap after it, and
+    in `sums` the sampled ||g||^2."""
     frozen = setting.with_steps(gamma=gamma, rho=rho, lam=lam)
-    times = np.array([0, 1])
+    times = np.array([1])
     own = _writable(times, len(x))
-    return _simulate(frozen, sampling, np.arange(len(x)), x.copy(), times, own, 1, 0, None, BLOCK, Progress())
+    return _simulate(frozen, sampling, np.arange(len(x)), x.copy(), times, own, 1, 0, None, BLOCK, Progress(), False)
 
 
 def _simulate(
@@ -152,13 +156,14 @@ def _simulate(
     threads: int | None,
     block: int,
     progress: Progress,
+    gradients: bool,
 ) -> Run:
     from . import dispatch
 
     problem = setting.problem
     loop = dispatch.compiled_loop(type(problem.data), type(setting.method.data))
     R, K = own.shape
-    gaps, norms, sums = (np.full((R, K), np.nan) for _ in range(3))
+    gaps, norms, sums = (np.full((R, columns), np.nan) for columns in (K, K if gradients else 0, K))
     state = np.zeros((R, 2), dtype=np.int64)
     state[:, 1] = -1
     running = np.zeros(R)
@@ -203,7 +208,14 @@ def _scratch(problem: Problem, sampling: SamplingData) -> tuple[Any, ...]:
     if sampling.kind == FULL:
         indices[:], weights[:] = everyone, 1.0
     marks = np.zeros(problem.n if sampling.kind == 2 else 0, dtype=np.int64)
-    return everyone, ones, indices, weights, marks, np.empty(problem.d), np.empty(problem.d)
+    return everyone, ones, indices, weights, marks, _aligned(problem.d), _aligned(problem.d)
+
+
+def _aligned(d: int) -> Record:
+    """Scratch of length d that starts on a cache line: worth up to 10 % of a step."""
+    room = np.empty(d + 8)
+    skip = (-room.ctypes.data // 8) % 8
+    return room[skip : skip + d]
 
 
 def _writable(times: NDArray[np.int64], replicates: int) -> NDArray[np.int64]:

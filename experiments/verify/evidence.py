@@ -143,7 +143,7 @@ def expectations(case: Case) -> Expectations | str:
         return f"exact route not available: more than {MOST_ATOMS} values of v"
     atoms = list(sampling.atoms())
     points, t = sample_points(case)
-    work = len(atoms) * setting.problem.n * setting.problem.d * 4
+    work = len(atoms) * setting.problem.n * setting.problem.d
     count = int(min(len(points), MOST_WORK // max(work, 1)))
     if count < 3:
         return f"exact route not available: {len(atoms)} values of v on a problem of this size"
@@ -156,9 +156,8 @@ def expectations(case: Case) -> Expectations | str:
             setting, sampled, np.tile(point, (len(atoms), 1)),
             gamma=float(setting.gamma.at(step)), rho=float(setting.rho.at(step)), lam=float(setting.lam.at(step)),
         )  # fmt: skip
-        rows.append(
-            (run.gap[0, 0], run.grad_norm2[0, 0], probabilities @ run.gap[:, 1], probabilities @ run.sums[:, 1])
-        )
+        slope2 = float(np.sum(setting.problem.gradient(point) ** 2))
+        rows.append((setting.problem.gap(point), slope2, probabilities @ run.gap[:, 0], probabilities @ run.sums[:, 0]))
     gap, norm2, next_gap, second = np.array(rows).T
     centre = np.zeros(setting.problem.d) if setting.problem.minimiser is None else setting.problem.minimiser
     return Expectations(t, gap, norm2, next_gap, second, np.linalg.norm(points - centre, axis=1))
@@ -238,7 +237,7 @@ def _bound(case: Case, times: NDArray[np.int64]) -> Values:
 def _deterministic(case: Case, progress: Progress) -> Evidence:
     route = "deterministic run"
     average = case.claim.measure is Measure.GRADIENT_AVERAGE
-    run = simulate(case.setting, steps=case.steps, threads=1, progress=progress)
+    run = simulate(case.setting, steps=case.steps, threads=1, progress=progress, gradients=False)
     times = np.asarray(run.times)[1:]  # at t = 0 every bound is an identity
     values = run.sums[0, 1:] / times if average else run.gap[0, 1:]
     bound = _bound(case, times)
@@ -278,7 +277,7 @@ def _plateau(case: Case, progress: Progress) -> Evidence:
     """An equality for the limit: the last records must have settled and agree to the stated digits."""
     route = "deterministic run"
     times = np.unique(np.array([0, case.steps // 2, case.steps * 9 // 10, case.steps]))
-    run = simulate(case.setting, steps=case.steps, times=times, threads=1, progress=progress)
+    run = simulate(case.setting, steps=case.steps, times=times, threads=1, progress=progress, gradients=False)
     if (reason := diverged_reason(run)) is not None:
         return case.nothing(route, reason)
     late, gaps = times[-2:], run.gap[0, -2:]
@@ -343,7 +342,7 @@ def _replicates(case: Case, times: NDArray[np.int64], first: int, count: int, se
     if case.claim.measure is not Measure.GRADIENT_AVERAGE:
         run = simulate(
             case.setting, steps=case.steps, times=times, replicates=count, first_replicate=first, seed=seed, threads=1,
-            progress=progress,
+            progress=progress, gradients=False,
         )  # fmt: skip
         return run.gap
     assert case.claim.growth is not None

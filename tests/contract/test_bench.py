@@ -132,14 +132,14 @@ def test_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         for way in bench.WAYS:
             low, middle, high = row.spread(way)
             assert 0 < low <= middle <= high
-            assert row.ratio(way) == row.timings["engine"].best / row.timings[way].best
-        assert row.ratio("engine") == 1
+            assert row.ratio(way) == row.timings[bench.rival_of(way)].best / row.timings[way].best
+        assert row.ratio("engine") == row.ratio("engine-all") == 1
         found = row.as_json()
         assert json.loads(json.dumps(found)) == found
         assert set(found) == {
             "workload", "problem", "replicates", "every", "unit", "timings", "ratios", "ratio_spreads",
         }  # fmt: skip
-        assert set(found["ratios"]) == set(bench.WAYS) - {"engine"}
+        assert set(found["ratios"]) == {"hand", "numpy", "hand-all"}
         assert set(found["timings"]["hand"]) == {"steps", "rates", "first_call", "best"}
     assert bench.table(rows).row_count == len(rows) * len(bench.WAYS)
 

@@ -647,6 +647,14 @@ def test_a_request_to_stop_is_answered_within_a_second(threads: int) -> None:
     assert (run.diverged == -1).all()
 
 
+def test_gradients_may_be_left_out() -> None:
+    setting = setting_of(built("quadratic-sum:n=5,d=3,seed=1"), "uniform")
+    run, bare = (simulate(setting, steps=100, replicates=3, gradients=wanted) for wanted in (True, False))
+    assert bare.grad_norm2.shape == (3, 0)
+    for name in ("gap", "sums", "x", "diverged"):
+        np.testing.assert_array_equal(getattr(bare, name), getattr(run, name))
+
+
 def test_progress_counts_steps() -> None:
     setting = setting_of(built("quadratic-sum:n=5,d=3,seed=1"), "uniform")
     progress = Progress()
