@@ -210,7 +210,7 @@ def verify(
     target = check_target(json_file, argument="json", endings=(".json",)) if json_file else None
 
     from experiments.engine.run import Progress
-    from experiments.report.tables import verify_table
+    from experiments.report.tables import verify_lines
     from experiments.verify.verify import verify as run_verify
 
     from .progress import reporting
@@ -230,10 +230,12 @@ def verify(
     if target is not None:
         _write_json(target, _verify_json(results, first, profile, seconds))
     console = _console()
-    console.print(verify_table(results))
+    for line in verify_lines(results):
+        console.print(line, highlight=False)
     for result in results:
         if result.reason:
-            console.print(f"{result.claim.id}: {result.verdict.value}: {result.reason}", highlight=False, markup=False)
+            text = f"{result.claim.id}: {result.verdict.value}: {result.reason}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
     rows = sum(len({e.instance for e in r.evidence}) for r in results)
     controls = [c for r in results for c in r.controls]
     refuted = sum(c.refuted for c in controls)

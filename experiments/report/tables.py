@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -31,43 +31,33 @@ def _shown(rows: Sequence[Evidence]) -> Evidence | None:
 
 
 _ROUTES = {
-    "exact one-step expectation": "exact, one step",
-    "exact expectation at points": "exact, at a point",
+    "exact one-step expectation": "exact step",
+    "exact expectation at points": "exact mean",
     "deterministic run": "run",
     "Monte Carlo": "Monte Carlo",
 }
 
 
-def verify_table(results: Sequence[ClaimResult]) -> Table:
-    """One line for each claim and kind of problem: the row that comes closest to its bound."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for heading in ("claim", "verdict", "problems", "closest row by", "t"):
-        table.add_column(heading, no_wrap=heading != "verdict", justify="right" if heading == "t" else "left")
-    for heading in ("measured", "bound", "ratio", "controls"):
-        table.add_column(heading, justify="right", no_wrap=True)
+def verify_lines(results: Sequence[ClaimResult]) -> Iterator[str]:
+    """Console markup, 80 columns: each claim with its verdict, below it one line for each kind of problem with the row
+    that comes closest to its bound."""
+    yield f"[bold]{'claim':<38}{'verdict':<20}controls refuted[/bold]"
+    yield f"[bold]{'  problems':<16}{'shown by':<21}{'t':>8} {'measured':>10} {'bound':>10} {'ratio':>8}[/bold]"
+    yield "─" * 78
     for result in results:
-        first = True
+        refuted = f"{sum(c.refuted for c in result.controls)} of {len(result.controls)}"
+        gap = " " * (20 - len(result.verdict.value))
+        yield f"{result.claim.id:<38}{styled(result.verdict)}{gap}{refuted}"
         for origin in ("synthetic", "tight", "data"):
             rows = [e for e in result.evidence if e.origin == origin]
             row = _shown(rows)
             if row is None:
                 continue
-            refuted = f"{sum(c.refuted for c in result.controls)}/{len(result.controls)}"
-            count = len({e.instance for e in rows})
+            problems = f"  {len({e.instance for e in rows})} {origin}"
             method = _ROUTES[row.route] + (f", R={row.replicates}" if row.replicates > 1 else "")
-            table.add_row(
-                result.claim.id if first else "",
-                styled(result.verdict) if first else "",
-                f"{count} {origin}",
-                method,
-                "-" if row.route.startswith("exact") or not np.isfinite(row.at) else f"{row.at:.0f}",
-                number(row.measured),
-                number(row.bound),
-                f"{row.ratio:.4f}" if np.isfinite(row.ratio) else "-",
-                refuted if first else "",
-            )
-            first = False
-    return table
+            t = "-" if row.route.startswith("exact") or not np.isfinite(row.at) else f"{row.at:.0f}"
+            ratio = f"{row.ratio:.4f}" if np.isfinite(row.ratio) else "-"
+            yield f"{problems:<16}{method:<21}{t:>8} {number(row.measured):>10} {number(row.bound):>10} {ratio:>8}"
 
 
 def constants_table(prepared: Prepared) -> Table:
