@@ -301,9 +301,8 @@ class LeastSquaresProblem(Problem):
         reg: float,
         name: str,
         remarks: tuple[str, ...] = (),
-        planted: Vector | None = None,
+        start: Vector | None = None,
     ) -> None:
-        """planted: a minimiser known beforehand, with A planted = b exactly."""
         _check_range(A, b, reg, name)
         n, d = A.shape
         U, s, V = _factors(A)
@@ -318,8 +317,6 @@ class LeastSquaresProblem(Problem):
                     break
                 best, kept = float(np.linalg.norm(slope)), minimiser
                 minimiser = minimiser - V @ ((V.T @ slope) / curvatures)
-        if planted is not None:
-            kept = planted
         L = float(curvatures[0]) if len(s) else reg
         if not math.isfinite(best) and math.isfinite(L):
             raise InputError(f"the minimiser of problem {name!r} overflows; rescale A and b")
@@ -331,7 +328,7 @@ class LeastSquaresProblem(Problem):
             d=d,
             L=exact(L),
             mu=exact(lowest) if lowest > 0 else bound(0.0),
-            start=np.zeros(d),
+            start=np.zeros(d) if start is None else start,
             minimiser=kept if math.isfinite(best) else None,
             convex_components=True,
             remarks=remarks,
@@ -615,29 +612,38 @@ def _load(
     return found.A, found.b, f"{word}:{','.join(keys)}", (found.description,)
 
 
+def _regression(
+    word: str, *, file: str | None, data: str | None, scale: Scale, target: Target, reg: float | None = None
+) -> LeastSquaresProblem:
+    A, b, name, remarks = _load(word, file=file, data=data, scale=scale, reg=reg)
+    strength = 0.0 if reg is None else float(reg)
+    if target == "data":
+        return LeastSquaresProblem(A=A, b=b, reg=strength, name=name, remarks=remarks)
+    remarks = (*remarks, "the target is replaced by 0, so that every f_i is least at 0; runs start at (1, ..., 1)")
+    ones = np.ones(A.shape[1])
+    return LeastSquaresProblem(
+        A=A, b=np.zeros(len(b)), reg=strength, name=f"{name},target=zero", remarks=remarks, start=ones
+    )
+
+
+Target = Literal["data", "zero"]
+"""The file's target, or 0: real features with interpolation (C = 0)."""
+
+
 @problems.register("least-squares")
 def least_squares(
-    file: str | None = None, data: str | None = None, scale: Scale = "none", target: Literal["data", "planted"] = "data"
+    file: str | None = None, data: str | None = None, scale: Scale = "none", target: Target = "data"
 ) -> LeastSquaresProblem:
-    """Least squares on a file or a bundled data set (see `data.load`).
-
-    target: `data`, or `planted` for real features with the target A (1, ..., 1)', which interpolates (C = 0).
-    """
-    A, b, name, remarks = _load("least-squares", file=file, data=data, scale=scale)
-    if target == "planted":
-        ones = np.ones(A.shape[1])
-        remarks = (*remarks, "the target is planted: A (1, ..., 1)'")
-        return LeastSquaresProblem(
-            A=A, b=A @ ones, reg=0.0, name=f"{name},target=planted", remarks=remarks, planted=ones
-        )
-    return LeastSquaresProblem(A=A, b=b, reg=0.0, name=name, remarks=remarks)
+    """Least squares on a file or a bundled data set (see `data.load`)."""
+    return _regression("least-squares", file=file, data=data, scale=scale, target=target)
 
 
 @problems.register("ridge")
-def ridge(reg: float, file: str | None = None, data: str | None = None, scale: Scale = "none") -> LeastSquaresProblem:
+def ridge(
+    reg: float, file: str | None = None, data: str | None = None, scale: Scale = "none", target: Target = "data"
+) -> LeastSquaresProblem:
     """Ridge regression on a file or a bundled data set (see `data.load`)."""
-    A, b, name, remarks = _load("ridge", file=file, data=data, scale=scale, reg=reg)
-    return LeastSquaresProblem(A=A, b=b, reg=float(reg), name=name, remarks=remarks)
+    return _regression("ridge", file=file, data=data, scale=scale, target=target, reg=reg)
 
 
 @problems.register("logistic")

@@ -41,7 +41,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     ),
     "random-qp": ("random-qp:d=5,cond=50", "random-qp:d=1,cond=1"),
     "ridge": ("ridge:data=diabetes,reg=0.1", "ridge:data=diabetes,reg=0.3,scale=columns"),
-    "least-squares": ("least-squares:data=diabetes", "least-squares:data=diabetes,target=planted"),
+    "least-squares": ("least-squares:data=diabetes", "least-squares:data=diabetes,target=zero"),
     "logistic": ("logistic:data=breast_cancer,reg=0.1,scale=columns",),
     "pl-sine": (
         "pl-sine:d=4,a=3",

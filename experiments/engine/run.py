@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from problems.errors import InputError
 from problems.problem import Problem, check_count, check_memory
-from theory.samplings import FULL, SamplingData
+from theory.samplings import FULL, SamplingData, full
 from theory.setting import Setting
 
 Record = NDArray[np.float64]
@@ -142,6 +142,16 @@ def one_step(
     times = np.array([1])
     own = _writable(times, len(x))
     return _simulate(frozen, sampling, np.arange(len(x)), x.copy(), times, own, 1, 0, None, BLOCK, Progress(), False)
+
+
+def evaluate(setting: Setting, points: Record) -> tuple[Record, Record]:
+    """f - f* and ||grad f||^2 at each row of points (P, d), by the compiled kernels; both of shape (P,)."""
+    problem = setting.problem
+    own = np.zeros((len(points), 1), dtype=np.int64)
+    data = full(problem.n).data
+    # One step is taken after the record and thrown away.
+    run = _simulate(setting, data, np.arange(len(points)), points.copy(), own, own, 1, 0, 1, BLOCK, Progress(), True)
+    return run.gap[:, 0], run.grad_norm2[:, 0]
 
 
 def _simulate(

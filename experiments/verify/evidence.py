@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.engine.run import Progress, Run, one_step, record_times, simulate
+from experiments.engine.run import Progress, Run, evaluate, one_step, record_times, simulate
 from theory.claim import Claim, Kind, Measure, Scale
 from theory.horizon import shortest_counted
 from theory.samplings import listed
@@ -156,9 +156,9 @@ def expectations(case: Case) -> Expectations | str:
             setting, sampled, np.tile(point, (len(atoms), 1)),
             gamma=float(setting.gamma.at(step)), rho=float(setting.rho.at(step)), lam=float(setting.lam.at(step)),
         )  # fmt: skip
-        slope2 = float(np.sum(setting.problem.gradient(point) ** 2))
-        rows.append((setting.problem.gap(point), slope2, probabilities @ run.gap[:, 0], probabilities @ run.sums[:, 0]))
-    gap, norm2, next_gap, second = np.array(rows).T
+        rows.append((probabilities @ run.gap[:, 0], probabilities @ run.sums[:, 0]))
+    gap, norm2 = evaluate(setting, points)
+    next_gap, second = np.array(rows).T
     centre = np.zeros(setting.problem.d) if setting.problem.minimiser is None else setting.problem.minimiser
     return Expectations(t, gap, norm2, next_gap, second, np.linalg.norm(points - centre, axis=1))
 

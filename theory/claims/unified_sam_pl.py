@@ -131,12 +131,6 @@ def _interpolating(rng: np.random.Generator, claim: Claim) -> Instance:
     return at_the_limit(claim, problem, random_sampling(rng, n), lam=str(rng.choice(["0", "0", "0.5", "1"])))
 
 
-def _consistent_data(rng: np.random.Generator, claim: Claim) -> Instance:
-    """Least squares with a target in the range: real features, made interpolating by the target A 1."""
-    spec = "least-squares:data=diabetes,scale=columns,target=planted"
-    return given(claim, spec, "tau-nice:tau=400", lam="0", origin="data")
-
-
 claims.add(
     Claim(
         id="unified-sam/pl-interpolation",
@@ -156,7 +150,7 @@ claims.add(
         families=(
             Family("interpolating sums", _interpolating, quick=4, full=24),
             Family("multiplicative noise", wavy("multiplicative", "uniform"), quick=2, full=12),
-            Family("planted target on diabetes", _consistent_data, quick=1, full=2),
+            data(f"{DIABETES},target=zero", ("uniform", "0"), ("importance", "0.5"), ("uniform", "1")),
         ),
         controls=(
             RATE_DOUBLED,
