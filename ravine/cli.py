@@ -55,7 +55,10 @@ JsonFile = Annotated[str | None, typer.Option("--json", help="Write the result t
 
 def main() -> None:
     """Entry point of the `ravine` command."""
-    sys.exit(run_command(sys.argv[1:]))
+    code = run_command(sys.argv[1:])
+    if code == INTERRUPTED:
+        print("ravine: interrupted", file=sys.stderr)
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
@@ -70,7 +73,6 @@ def run_command(arguments: list[str]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -139,12 +139,12 @@ def random_sampling(rng: np.random.Generator, n: int) -> str:
 
 
 def random_sum(rng: np.random.Generator, *, indefinite: bool, noise: float | None = None) -> tuple[str, int]:
-    """The SPEC of a random finite sum of quadratics, and n."""
+    """The SPEC of a random finite sum of quadratics, and n. noise: at x*, random by default; 0 interpolates."""
     # Not d = 1: there some L_i come out tiny, and the rare huge weights 1/(n p_i) outgrow any affordable sample.
     n, d = int(rng.integers(2, 8)), int(rng.integers(2, 5))
     mu = round(float(rng.uniform(0.3, 0.9)), 3)
     size = round(float(rng.uniform(0.1, 0.4)), 3) if indefinite else 0
-    level = rng.choice([0.0, 0.1, 1.0]) if noise is None else noise
+    level = rng.choice([0.1, 1.0]) if noise is None else noise
     return f"quadratic-sum:n={n},d={d},mu={mu},L=1,indefinite={size},noise={level:g},seed={rng.integers(10**6)}", n
 
 
