@@ -178,6 +178,11 @@ class Problem(abc.ABC):
         self.convex_components = convex_components
         self.remarks = remarks
 
+    @property
+    def centre(self) -> Vector:
+        """The minimiser where one is known, else the origin: what distances are taken from."""
+        return np.zeros(self.d) if self.minimiser is None else self.minimiser
+
     # -- values and gradients (the kernels, run as plain Python) --
 
     def value(self, x: ArrayLike) -> float:

@@ -42,7 +42,7 @@ def read_start(text: str | None, problem: Problem) -> Vector:
     if text == "random":
         return np.random.default_rng(0).standard_normal(problem.d)
     if text.startswith("scaled:"):
-        centre = np.zeros(problem.d) if problem.minimiser is None else problem.minimiser
+        centre = problem.centre
         try:
             factor = float(text.removeprefix("scaled:"))
         except ValueError:

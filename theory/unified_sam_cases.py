@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from theory.claim import (
-    Claim,
-    Control,
-    Instance,
-)
-from theory.families import (
-    given,
-)
+from theory.claim import Claim, Control, Instance
+from theory.families import given
 
 PAPER = "D. Oikonomou and N. Loizou, Sharpness-Aware Minimization: General Analysis and Improved Rates, ICLR 2025"
 DERIVED_BOUND = "step ranges read in the authors' code; the bound re-derived here, its constants are ours"

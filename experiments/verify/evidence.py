@@ -106,7 +106,7 @@ def sample_points(case: Case) -> tuple[Values, NDArray[np.int64]]:
     pilot runs end, so that the neighbourhood is visited too.
     """
     setting = case.setting
-    centre = np.zeros(setting.problem.d) if setting.problem.minimiser is None else setting.problem.minimiser
+    centre = setting.problem.centre
     away = setting.x0 - centre
     rng = np.random.default_rng(0)
     pilots = [
@@ -159,8 +159,7 @@ def expectations(case: Case) -> Expectations | str:
         rows.append((probabilities @ run.gap[:, 0], probabilities @ run.sums[:, 0]))
     gap, norm2 = evaluate(setting, points)
     next_gap, second = np.array(rows).T
-    centre = np.zeros(setting.problem.d) if setting.problem.minimiser is None else setting.problem.minimiser
-    return Expectations(t, gap, norm2, next_gap, second, np.linalg.norm(points - centre, axis=1))
+    return Expectations(t, gap, norm2, next_gap, second, np.linalg.norm(points - setting.problem.centre, axis=1))
 
 
 def point_evidence(case: Case) -> Evidence:
@@ -254,9 +253,7 @@ def _deterministic(case: Case, progress: Progress) -> Evidence:
 
 def _floor(case: Case, times: NDArray[np.int64], values: Values) -> Values:
     """The rounding floor of values measured along a run."""
-    problem = case.setting.problem
-    centre = np.zeros(problem.d) if problem.minimiser is None else problem.minimiser
-    distance = np.full(len(times), float(np.linalg.norm(case.setting.x0 - centre)))
+    distance = np.full(len(times), float(np.linalg.norm(case.setting.x0 - case.setting.problem.centre)))
     floor_of = rounding.norm_floor if case.claim.measure is Measure.GRADIENT_AVERAGE else rounding.gap_floor
     with np.errstate(invalid="ignore", over="ignore"):
         return floor_of(case.setting, case.facts, np.minimum(values, 1e300), distance, times.astype(float))

@@ -29,8 +29,7 @@ def _terms(setting: Setting) -> int:
 
 def _sizes(setting: Setting, facts: Facts, distance: Values) -> tuple[Values, Values]:
     """|x| + |x*| and the size of the terms of a sampled gradient, for points at this distance from x*."""
-    centre = 0.0 if setting.problem.minimiser is None else float(np.linalg.norm(setting.problem.minimiser))
-    position = distance + 2 * centre
+    position = distance + 2 * float(np.linalg.norm(setting.problem.centre))
     return position, facts.L * position + _gradient_at_minimiser(setting.problem) / facts.least_probability
 
 
