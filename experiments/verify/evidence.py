@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments import rounding
 from experiments.engine.run import Progress, Run, evaluate, one_step, record_times, simulate
 from theory.claim import Claim, Kind, Measure, Scale
 from theory.horizon import shortest_counted
 from theory.samplings import listed
 from theory.setting import Facts, Setting, facts_of
 
-from . import betting, rounding
+from . import betting
 from .verdict import Evidence, Values, Verdict
 
 MOST_ATOMS = 20_000

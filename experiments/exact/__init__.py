@@ -1,0 +1,1 @@
+"""Expectations without sampling: moment recursions, stationary moments, enumeration."""
