@@ -6,10 +6,11 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .errors import InputError
 from .kernel import gap, gradient, value
-from .problem import Grade, Problem, Vector, as_vector, bound, check_nonnegative, check_positive, exact, problems
+from .problem import Grade, Matrix, Problem, Vector, as_matrix, bound, check_positive, exact, problems
 from .quadratics import FiniteSumOfQuadratics, QuadraticSum
 from .spec import read_float, spelled
 
@@ -224,33 +225,48 @@ class SineStall(_OneComponent):
 
 
 class Parabolas(FiniteSumOfQuadratics):
-    """f_i = L_i x^2/2 + s_i x on the line: with p_i proportional to L_i and no slopes the expected-residual constants
-    are attained, with equal L_i and slopes +-s SGD's noise term is.
+    """f_i(x) = sum_j (h_ji x_j^2/2 + s_ji x_j): every finite sum of quadratics whose H_i commute, in their basis.
 
-    L: the L_i >= 0, not all 0. slopes: the s_i, default 0; their mean is taken off, so that x* = 0.
-    Runs start at x = 1.
+    On the line, with p_i proportional to h_i and no slopes, the expected-residual constants are attained; with equal
+    h_i and slopes +-s SGD's noise term is; with one h_i < 0 and no slopes SGD's rate is.
+
+    h: shape (d, n), a row for each coordinate, of either sign, with positive row means. slopes: the s_ji, default 0;
+    their row means are taken off, so that x* = 0. Runs start at x = (1, ..., 1).
+    Raises InputError for rows of unequal length and a row mean that is not positive.
     """
 
-    def __init__(self, *, L: tuple[float, ...], slopes: tuple[float, ...] | None = None) -> None:
-        curvatures = np.array([check_nonnegative(entry, argument="L") for entry in L])
-        if not curvatures.sum() > 0:
-            raise InputError(f"L must hold a positive entry, got {list(L)!r}")
-        g = np.zeros(len(curvatures)) if slopes is None else as_vector(slopes, argument="slopes", size=len(curvatures))
-        written = "/".join(spelled(entry) for entry in L)
-        name = f"parabolas:L={written}" + ("" if slopes is None else ",slopes=" + "/".join(spelled(s) for s in slopes))
-        g = (g - g.mean())[:, None].copy()
-        data = QuadraticSum(curvatures[:, None, None].copy(), g, np.array([[curvatures.mean()]]), np.zeros(1))
-        super().__init__(name=name, data=data, start=np.ones(1))
+    def __init__(self, *, h: ArrayLike, slopes: ArrayLike | None = None) -> None:
+        curvatures = as_matrix(h, argument="h")
+        d, n = curvatures.shape
+        means = curvatures.mean(axis=1)
+        if not (means > 0).all():
+            raise InputError(f"h must have a positive mean in every coordinate, got {_written(curvatures)}")
+        g = np.zeros((d, n)) if slopes is None else as_matrix(slopes, argument="slopes")
+        if g.shape != (d, n):
+            raise InputError(f"slopes must have shape ({d}, {n}) to match h, got {g.shape}")
+        name = f"parabolas:h={_written(curvatures)}" + ("" if slopes is None else f",slopes={_written(g)}")
+        H = np.zeros((n, d, d))
+        H[:, range(d), range(d)] = curvatures.T
+        g = np.ascontiguousarray((g - g.mean(axis=1)[:, None]).T)
+        super().__init__(name=name, data=QuadraticSum(H, g, np.diag(means), np.zeros(d)), start=np.ones(d))
 
 
-def _numbers(text: str, argument: str) -> tuple[float, ...]:
-    return tuple(read_float(entry, argument=argument) for entry in text.split("/"))
+def _written(rows: Matrix) -> str:
+    return "@".join("/".join(spelled(entry) for entry in row) for row in rows)
+
+
+def _rows(text: str, argument: str) -> list[list[float]]:
+    rows = [[read_float(entry, argument=argument) for entry in row.split("/")] for row in text.split("@")]
+    if len({len(row) for row in rows}) > 1:
+        raise InputError(f"{argument} must have as many numbers in each row as in the first, got {text!r}")
+    return rows
 
 
 @problems.register("parabolas")
-def parabolas(L: str = "1/1", slopes: str | None = None) -> Parabolas:
-    """Parabolas on the line with curvatures L=1/2/5 and slopes=1/-1/0."""
-    return Parabolas(L=_numbers(L, "L"), slopes=None if slopes is None else _numbers(slopes, "slopes"))
+def parabolas(h: str = "1/1", slopes: str | None = None) -> Parabolas:
+    """Parabolas on the line with curvatures h=1/2/-0.5 and slopes=1/-1/0; in d dimensions a row for each coordinate,
+    h=1/2@3/4."""
+    return Parabolas(h=_rows(h, "h"), slopes=None if slopes is None else _rows(slopes, "slopes"))
 
 
 @problems.register("mixed-curvature")

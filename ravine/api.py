@@ -64,13 +64,15 @@ class CheckableClaim:
         lam: float | str | Schedule | None = None,
         x0: ArrayLike | None = None,
         steps: int | None = None,
+        scale: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> Check:
         """Check the claim on a problem.
 
         sampling: SPEC or object. gamma, rho: numbers or schedules, chosen by the lab when both are None. lam: in
         [0, 1], default 0.5. x0: shape (d,), default the problem's start. steps: default where the bound is
-        informative. Raises InputError for bad arguments and OutsideHypotheses where the claim says nothing.
+        informative. scale: factors on named constants, as {"rate": 2}. Raises InputError for bad arguments and
+        OutsideHypotheses where the claim says nothing.
         """
         drawn = samplings.build(sampling, problem=problem) if isinstance(sampling, str) else sampling
         rule = methods.build(method or self.claim.method) if isinstance(method, str | None) else method
@@ -83,7 +85,7 @@ class CheckableClaim:
             lam=lam,
             x0=x0,
         )
-        return Check(run_check(prepare(self.claim, setting, steps=steps), seed=seed))
+        return Check(run_check(prepare(self.claim, setting, steps=steps, scale=scale), seed=seed))
 
 
 class _Claims(Mapping[str, CheckableClaim]):

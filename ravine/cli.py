@@ -21,6 +21,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from experiments.verify.search import Find
     from experiments.verify.verify import ClaimResult
     from theory.claim import Claim
     from theory.setting import Setting
@@ -50,6 +51,9 @@ SamplingSpec = Annotated[
 ]
 Seed = Annotated[str, typer.Option("--seed", help="A whole number >= 0.")]
 Jobs = Annotated[str | None, typer.Option("--jobs", help="Threads; default one per core. Results do not depend on it.")]
+Plugin = Annotated[
+    str | None, typer.Option("--plugin", help="Run this Python file first: it adds claims, methods or problems.")
+]
 JsonFile = Annotated[str | None, typer.Option("--json", help="Write the result to this .json file.")]
 
 
@@ -139,8 +143,10 @@ def _root(
 def list_claims(
     glob: Annotated[list[str] | None, typer.Argument(help="Patterns of claim ids; default all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    plugin: Plugin = None,
 ) -> None:
     """List the claims: id, kind, provenance, source."""
+    _load(plugin)
     from theory.claim import claims
 
     chosen = [claims[claim_id] for claim_id in _matching(glob)]
@@ -163,8 +169,9 @@ def list_claims(
 
 
 @app.command(epilog="Example:  ravine show unified-sam/pl-constant")
-def show(claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's id.")]) -> None:
-    """Show one claim: statement, hypotheses, provenance, controls."""
+def show(claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's id.")], plugin: Plugin = None) -> None:
+    """Show one claim: statement, hypotheses, provenance, sharpness, controls."""
+    _load(plugin)
     from theory.claim import claims
 
     claim = claims[claim_id]
@@ -183,8 +190,9 @@ def show(claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's i
         "hypotheses",
         *(f"  {h.text}" for h in claim.hypotheses),
     ]
-    if claim.constants:
-        lines += ["", "named constants", *(f"  {name}: {meaning}" for name, meaning in claim.constants.items())]
+    if claim.named_constants:
+        lines += ["", "named constants", *(f"  {name}: {meaning}" for name, meaning in claim.named_constants.items())]
+    lines += _sharpness_lines(claim)
     lines += ["", "controls, each of which the check must refute", *(f"  {control.name}" for control in claim.controls)]
     if claim.corrected:
         lines += ["", f"corrected statement: {claim.corrected}"]
@@ -193,16 +201,51 @@ def show(claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's i
     print("\n".join(lines))
 
 
+def _sharpness_lines(claim: Claim) -> list[str]:
+    """The corpus of a claim: how much stronger each constant could be, and the instance that stops it."""
+    from experiments.verify.corpus import entries
+    from experiments.verify.sharpness import reading
+
+    known = entries(claim.id)
+    if not known:
+        return []
+    lines = ["", "sharpness: the critical scale of each constant, on the sharpest instance stored"]
+    for entry in known:
+        lines += [
+            f"  {entry.constant} {entry.scale:.6g}: {reading(entry.constant, entry.scale, up=entry.up)}",
+            f"    ravine check {claim.id} {entry.replay}",
+        ]
+    return lines
+
+
+def _load(plugin: str | None) -> Path | None:
+    """Run the user's file, where one is given."""
+    if plugin is None:
+        return None
+    from .plugin import load_plugin
+
+    return load_plugin(plugin)
+
+
 @app.command(epilog="Examples:  ravine verify   |   ravine verify 'unified-sam/*' --seed 1 --json out.json")
 def verify(
     glob: Annotated[list[str] | None, typer.Argument(help="Patterns of claim ids; default all.")] = None,
     profile: Annotated[str, typer.Option(help="quick, or full for many more instances.")] = "quick",
     seed: Seed = "0",
     jobs: Jobs = None,
+    store: Annotated[
+        str | None, typer.Option(help="Keep every finished result in this SQLite file, as soon as it is there.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="With --store: measure only what is missing there.")] = False,
+    plugin: Plugin = None,
     json_file: JsonFile = None,
 ) -> int:
     """Verify claims: run every check and every control, and give one verdict a claim."""
     from .files import check_target
+
+    added = _load(plugin)
+    if resume and store is None:
+        raise InputError("resume needs a store to take results from, got none; add --store FILE")
 
     if profile not in ("quick", "full"):
         raise InputError(f"profile must be quick or full, got {profile!r}")
@@ -211,22 +254,29 @@ def verify(
     workers = _jobs(jobs)
     target = check_target(json_file, argument="json", endings=(".json",)) if json_file else None
 
+    from contextlib import nullcontext
+
     from experiments.engine.run import Progress
-    from experiments.report.tables import verify_lines
+    from experiments.report.tables import sharpness_lines, verify_lines
+    from experiments.store import Store, code_fingerprint
     from experiments.verify.verify import verify as run_verify
 
     from .progress import reporting
 
     started = time.perf_counter()
-    with reporting("verify") as reporter:
+    fingerprint = code_fingerprint([added] if added else []) if store is not None else ""
+    opened = Store.open(store, fingerprint=fingerprint) if store is not None else nullcontext(None)
+    with opened as kept, reporting("verify") as reporter:
         results = run_verify(
             ids,
             seed=first,
             profile="full" if profile == "full" else "quick",
             workers=workers,
+            store=kept,
+            resume=resume,
             progress=Progress(),
             on_plan=reporter.expect,
-            on_done=lambda claim, _: reporter.show(reporter.done + 1, claim),
+            on_done=lambda claim: reporter.show(reporter.done + 1, claim),
         )
     seconds = time.perf_counter() - started
     if target is not None:
@@ -234,6 +284,9 @@ def verify(
     console = _console()
     for line in verify_lines(results):
         console.print(line, highlight=False)
+    if profile == "full":
+        for line in sharpness_lines(results):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     for result in results:
         if result.reason:
             text = f"{result.claim.id}: {result.verdict.value}: {result.reason}"
@@ -351,12 +404,20 @@ def check(
         str | None, typer.Option(help="start, zeros, random, scaled:FACTOR, FILE.npy or numbers as 1/2/3.")
     ] = None,
     steps: Annotated[str | None, typer.Option(help="Horizon; default where the bound has halved.")] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option("--scale", help="NAME=FACTOR on a named constant: rate=2 strengthens, step_limit=2 relaxes."),
+    ] = None,
     seed: Seed = "0",
+    plugin: Plugin = None,
     json_file: JsonFile = None,
     figure: Annotated[str | None, typer.Option(help="Draw measured and bound to .svg, .png or .pdf.")] = None,
 ) -> int:
     """Check one claim on one problem: constants, hypotheses, the run against the bound, a verdict."""
     from .files import check_target, write_whole
+
+    _load(plugin)
+    factors = _factors(scale)
 
     first = _count(seed, "seed", least=0)
     horizon = _count(steps, "steps") if steps is not None else None
@@ -375,7 +436,7 @@ def check(
     from .progress import reporting, watching
 
     console = _console()
-    prepared = prepare(claim, setting, steps=horizon)
+    prepared = prepare(claim, setting, steps=horizon, scale=factors)
     console.print(f"{claim.id}: {claim.title}", highlight=False, style="bold")
     console.print(f"source: {claim.source} ({claim.source.provenance.value})", highlight=False)
     for label, text in (
@@ -390,7 +451,7 @@ def check(
     console.print()
     console.print(constants_table(prepared))
     console.print(hypotheses_table(prepared))
-    claim.require(prepared.facts)
+    prepared.claim.require(prepared.facts)
     progress = Progress()
     with reporting("check") as reporter:
         reporter.expect(float(prepared.steps * (1 if setting.deterministic else 64)))
@@ -408,6 +469,9 @@ def check(
         console.print(
             f"{row.route}: {row.verdict.value}" + (f": {outcome}" if outcome else ""), highlight=False, markup=False
         )
+    for sharp in result.sharpness:
+        text = f"critical scale of {sharp.constant}: {sharp.scale.sharpest:.6g}, by {sharp.route}"
+        console.print(text, highlight=False, markup=False)
     console.print(
         f"verdict: {styled(result.verdict)}" + (f": {result.reason}" if result.reason else ""), highlight=False
     )
@@ -425,6 +489,106 @@ def check(
     return AGREE if result.verdict in AGREES else VIOLATED if result.verdict is Verdict.VIOLATED else INCONCLUSIVE
 
 
+def _factors(texts: list[str] | None) -> dict[str, float]:
+    """NAME=FACTOR, several times."""
+    from problems.problem import check_nonnegative
+    from problems.spec import read_float
+
+    factors = {}
+    for text in texts or []:
+        name, equals, number = text.partition("=")
+        if not equals or not name:
+            raise InputError(f"scale must be NAME=FACTOR, got {text!r}; write --scale rate=2")
+        factors[name] = check_nonnegative(read_float(number, argument="scale"), argument="scale")
+    return factors
+
+
+@app.command(epilog="Examples:  ravine search sgd/pl   |   ravine search unified-sam/pl-constant --constant rate")
+def search(
+    claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's id.")],
+    constant: Annotated[
+        list[str] | None, typer.Option(help="A named constant, as often as you like; default all of them.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Instances to try for each constant.")] = "20000",
+    seed: Seed = "0",
+    corpus: Annotated[
+        str | None, typer.Option(help="Folder for finds sharper than its own; default the catalogue's.")
+    ] = None,
+    plugin: Plugin = None,
+    json_file: JsonFile = None,
+) -> int:
+    """Search for the instance that leaves a claim's constants the least room. Exit 1 if one breaks the claim."""
+    from .files import check_target
+
+    _load(plugin)
+    evaluations, first = _count(budget, "budget"), _count(seed, "seed", least=0)
+    json_target = check_target(json_file, argument="json", endings=(".json",)) if json_file else None
+
+    from theory.claim import Kind, claims
+
+    claim = claims[claim_id]
+    if claim.kind is Kind.EXACT:
+        raise InputError(f"{claim_id} is an equality, nothing in it can be stronger; ravine check compares its digits")
+    names = constant or list(claim.named_constants)
+    for name in names:
+        if name not in claim.named_constants:
+            raise InputError(f"constant {name!r} is none of {claim_id}; it has {', '.join(claim.named_constants)}")
+
+    from experiments.verify.corpus import FOLDER
+    from experiments.verify.search import search as run_search
+    from experiments.verify.sharpness import reading
+
+    from .progress import reporting
+
+    folder = Path(corpus) if corpus is not None else FOLDER
+    if corpus is not None and not folder.is_dir():
+        raise InputError(f"corpus must name a folder that exists, got {corpus!r}")
+    violated, found = False, []
+    for number, name in enumerate(names):
+        with reporting(f"search {name}") as reporter:
+            reporter.expect(float(evaluations))
+            started = time.perf_counter()
+            find = run_search(
+                claim, name, budget=evaluations, seed=first, on_evaluation=lambda spent, best: reporter.show(spent)
+            )
+        seconds = time.perf_counter() - started
+        if find is None:
+            print(f"{name}: no admissible instance says anything about it ({evaluations} tried, {seconds:.0f} s)")
+            continue
+        violated |= find.violated
+        kept = _keep(find, folder, evaluations, first)
+        found.append({**find.as_json(), "kept": kept})
+        print(f"{name} {find.scale.sharpest:.6g}: {reading(name, find.scale.sharpest, up=find.scale.up)}")
+        print(f"  by {find.route}, evaluation {find.evaluations} of {evaluations} ({find.space}), {seconds:.0f} s")
+        print(f"  ravine check {claim_id} {find.replay}")
+        print(f"  {kept}", flush=number == len(names) - 1)
+    if json_target is not None:
+        _write_json(json_target, {"id": claim_id, "budget": evaluations, "seed": first, "finds": found})
+    if not violated:
+        return AGREE
+    refuted = claim.kind is Kind.REFUTED
+    print(f"{claim_id}: {'refuted, as it should be' if refuted else 'violated'} by an instance found here")
+    return AGREE if refuted else VIOLATED
+
+
+def _keep(find: Find, folder: Path, budget: int, seed: int) -> str:
+    """Store a find that is sharper than what the corpus has; say what was done."""
+    from experiments.verify.corpus import as_text, corpus_file, entries, sharper, with_entry
+
+    from .files import write_whole
+
+    known = entries(find.claim, folder)
+    entry = find.entry(f"search of {budget} evaluations, seed {seed}, {find.space}")
+    file = corpus_file(find.claim, folder)
+    if not sharper(entry, known):
+        return "not sharper than what the corpus has"
+    if not os.access(folder, os.W_OK):
+        return f"not kept: {folder} cannot be written; name a folder with --corpus"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, lambda stream: stream.write(as_text(with_entry(entry, known)).encode()))
+    return f"kept in {file}"
+
+
 def _steps_line(setting: Setting, chosen: bool, steps: int) -> str:
     sizes = f"gamma = {setting.gamma}" + (f", rho = {setting.rho}" if setting.method.uses_rho else "")
     return f"{steps}, {sizes}" + (" (chosen where the bound falls soonest)" if chosen else "")
@@ -435,7 +599,7 @@ def _admissible(claim: Claim, prepared: Any) -> str:
     limits = [
         f"{finding.hypothesis} {finding.relation} {finding.limit:.6g}"
         for finding in prepared.findings
-        if finding.hypothesis in ("gamma", "rho", "theta", "b", "B theta") and finding.relation in ("<", "<=")
+        if finding.hypothesis in ("gamma", "rho", "theta", "1 - b", "B theta") and finding.relation in ("<", "<=")
     ]
     return ", ".join(limits) or "see the hypotheses"
 

@@ -51,7 +51,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
         "pl-sine:d=4,a=2,n=6,noise=additive,level=2,map=rotated",
         "pl-sine:d=4,a=2,n=5,noise=additive,map=linear,cond=4,rows=2",
     ),
-    "parabolas": ("parabolas", "parabolas:L=1/2/5,slopes=1/-1/0", "parabolas:L=3"),
+    "parabolas": ("parabolas", "parabolas:h=1/2/5,slopes=1/-1/0", "parabolas:h=3"),
     "mixed-curvature": ("mixed-curvature", "mixed-curvature:a=3,b=2.5"),
     "one-sided": ("one-sided", "one-sided:q=0.5,d=2,beta=3"),
     "tent": ("tent", "tent:a=0.4,rho=1,beta=2"),
@@ -120,7 +120,7 @@ def finite_sums(draw: st.DrawFn) -> Problem:
         curvatures = draw(st.lists(st.sampled_from([0.1, 1.0, 7.0]), min_size=n, max_size=n))
         slopes = draw(st.lists(st.integers(-3, 3), min_size=n, max_size=n))
         text = "/".join(map(str, curvatures))
-        return problems.build(f"parabolas:L={text},slopes={'/'.join(map(str, slopes))}")
+        return problems.build(f"parabolas:h={text},slopes={'/'.join(map(str, slopes))}")
     if family in ("multiplicative", "additive"):
         return problems.build(f"pl-sine:d={d},a=3,n={n},noise={family},level=0.8,seed={seed}")
     ends = "mu=0.5,L=0.5" if d == 1 else "mu=0.2,L=1"

@@ -103,7 +103,8 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 class Hypothesis:
     """A named predicate on facts: value(facts) relation limit(facts). NaN on either side fails.
 
-    text: the same in words and symbols, for people.
+    text: the same in words and symbols, for people. step_limit: it is what limits the step size, so that the named
+    constant `step_limit` multiplies its limit.
     """
 
     name: str
@@ -111,6 +112,12 @@ class Hypothesis:
     relation: Relation
     limit: Callable[[Facts], float]
     text: str
+    step_limit: bool = False
+
+    def relaxed(self, factor: float) -> Hypothesis:
+        """The same with `factor` times the limit."""
+        limit = self.limit
+        return replace(self, limit=lambda facts: factor * limit(facts), text=f"{self.text}, relaxed by {factor:g}")
 
     def find(self, facts: Facts) -> Finding:
         with np.errstate(all="ignore"):
@@ -132,13 +139,13 @@ class Instance:
     """One thing to run for a claim.
 
     setting: what is run. steps: the horizon; 0 asks for exact one-step expectations only. origin: `synthetic`,
-    `tight` (a family that comes near the bound) or `data` (real data). replay: arguments of `ravine check` that repeat
-    it, without the claim's id.
+    `tight` (a family that comes near the bound), `data` (real data) or `corpus` (found by a search). replay: arguments
+    of `ravine check` that repeat it, without the claim's id.
     """
 
     setting: Setting
     steps: int
-    origin: Literal["synthetic", "tight", "data"] = "synthetic"
+    origin: Literal["synthetic", "tight", "data", "corpus"] = "synthetic"
     replay: str = ""
 
     def __str__(self) -> str:
@@ -226,6 +233,21 @@ class Claim:
         if self.curve is None:
             raise InputError(f"{self.id} bounds a quantity at points, not along a run; it has no curve in t")
         return self.curve(facts, t, scale)
+
+    @property
+    def named_constants(self) -> dict[str, str]:
+        """What can be scaled, with its meaning: the constants of the bound, and the step limit where there is one."""
+        named = dict(self.constants)
+        if any(hypothesis.step_limit for hypothesis in self.hypotheses):
+            named["step_limit"] = "s times the step limit: how much larger the steps may be"
+        return named
+
+    def relaxed(self, factor: float) -> Claim:
+        """The same claim with `factor` times its step limit; itself when that is 1."""
+        if factor == 1:
+            return self
+        changed = (h.relaxed(factor) if h.step_limit else h for h in self.hypotheses)
+        return replace(self, hypotheses=tuple(changed))
 
     def without_hypotheses(self) -> Claim:
         """The same formulas with nothing asked: only for controls."""

@@ -5,6 +5,7 @@ Every instance is made of SPECs, so that one command line repeats it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
@@ -13,13 +14,15 @@ import numpy as np
 
 from problems.errors import InputError
 from problems.problem import Problem, Vector, as_vector, problems
+from problems.spec import read_int
 from theory.claim import Claim, Family, Instance
 from theory.horizon import fit, horizon
 from theory.methods.method import methods
 from theory.samplings import read_array, samplings
+from theory.schedules import read_schedule
 from theory.setting import Setting, facts_of, make_setting
 
-Origin = Literal["synthetic", "tight", "data"]
+Origin = Literal["synthetic", "tight", "data", "corpus"]
 
 LAMBDAS = ("0", "0.1", "0.5", "0.9", "1")
 LONGEST_RUN = 4_000_000
@@ -62,12 +65,31 @@ def setting_of(
 
 def replay(problem: str, sampling: str, setting: Setting, steps: int, x0: str | None) -> str:
     """The arguments of `ravine check` that repeat an instance."""
-    words = [f"--problem {problem}", f"--sampling {sampling}", f"--gamma {setting.gamma}"]
+    words = [f"--problem {shlex.quote(problem)}", f"--sampling {shlex.quote(sampling)}", f"--gamma {setting.gamma}"]
     if setting.method.uses_rho:
         words += [f"--rho {setting.rho}", f"--lam {setting.lam}"]
     if x0 is not None:
         words.append(f"--x0 {x0}")
     return " ".join([*words, f"--steps {max(steps, 1)}"])
+
+
+def instance_of(claim: Claim, text: str, *, origin: Origin = "synthetic") -> Instance:
+    """The instance that `replay` wrote. Raises InputError for text that is not its work."""
+    words = shlex.split(text)
+    options = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or not options.keys() <= _OPTIONS or not {"--problem", "--gamma", "--steps"} <= options.keys():
+        raise InputError(f"replay must be arguments of ravine check as it prints them, got {text!r}")
+    problem, sampling = options["--problem"], options.get("--sampling", "full")
+    setting = setting_of(claim, problem, sampling, lam=options.get("--lam", "0.5"), x0=options.get("--x0"))
+    setting = setting.with_steps(
+        gamma=read_schedule(options["--gamma"], argument="gamma"),
+        rho=read_schedule(options.get("--rho", "0"), argument="rho"),
+    )
+    steps = read_int(options["--steps"], argument="steps")
+    return finish(problem, sampling, setting, steps, options.get("--x0"), origin)
+
+
+_OPTIONS = {"--problem", "--sampling", "--gamma", "--rho", "--lam", "--x0", "--steps"}
 
 
 def given(

@@ -425,7 +425,8 @@ def without_reweighting(sampling: Sampling) -> Sampling:
     1/(n p_i) does.
     """
     data = sampling.data._replace(weights=np.full_like(sampling.data.weights, sampling.n / sampling.data.largest))
-    return replace(sampling, name=f"{sampling.name} (not reweighted)", data=data)
+    unknown = SecondMoment(np.full(sampling.n, np.nan), np.nan)
+    return replace(sampling, name=f"{sampling.name} (not reweighted)", data=data, moment=unknown)
 
 
 # -- constants of the pair (problem, sampling) --

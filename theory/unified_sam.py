@@ -118,6 +118,7 @@ GAMMA_LIMIT = Hypothesis(
     lambda f: largest_step(f, f.rho.largest),
     "gamma <= gamma*(rho) = (mu - L rho (mu + 2 (B mu + A)(1 - lam)^2)) / (2 L (B mu + A) K), "
     "K = 2 L^2 rho^2 (1 - lam)^2 + 1",
+    step_limit=True,
 )
 IS_DETERMINISTIC = Hypothesis(
     "full batch (1: yes)", lambda f: float(f.deterministic), "=", lambda f: 1.0, "every step uses the full batch"

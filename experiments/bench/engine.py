@@ -113,7 +113,7 @@ def bench_engine(*, quick: bool = False, repeats: int = 5, on_row: Callable[[Row
 
 def time_workload(work: Workload, *, shorter: int = 1, repeats: int = 5) -> Row:
     """Run one workload in every way, in turns. shorter: divides the numbers of steps, down to one record interval."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     check_count(repeats, argument="repeats")
     steps, few = (max(count // shorter, work.every) for count in (work.steps, work.numpy_steps))

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.verify.check import CheckResult, Prepared
+from experiments.verify.routes import RUNS, UNAVAILABLE
 from experiments.verify.verdict import AGREES, Evidence, Verdict
 from experiments.verify.verify import ClaimResult, worst_of
 
@@ -26,13 +27,20 @@ def styled(verdict: Verdict) -> str:
 
 
 def _shown(rows: Sequence[Evidence]) -> Evidence | None:
-    decided = [row for row in rows if "not available" not in row.reason]
-    return worst_of([row for row in decided if not row.route.startswith("exact one-step")] or decided)
+    decided = [row for row in rows if not row.reason.startswith(UNAVAILABLE)]
+    runs = [row for row in decided if row.route in RUNS]
+    return worst_of(runs or [row for row in decided if not row.route.startswith("exact one-step")] or decided)
 
 
 _ROUTES = {
     "exact one-step expectation": "exact step",
     "exact expectation at points": "exact mean",
+    "exact second moments of v": "exact mean",
+    "exact moments": "exact moments",
+    "exact stationary moments": "stationary",
+    "exact sample paths": "exact paths",
+    "exact two-cycle equation": "exact cycle",
+    "search": "search",
     "deterministic run": "run",
     "Monte Carlo": "Monte Carlo",
 }
@@ -48,16 +56,28 @@ def verify_lines(results: Sequence[ClaimResult]) -> Iterator[str]:
         refuted = f"{sum(c.refuted for c in result.controls)} of {len(result.controls)}"
         gap = " " * (20 - len(result.verdict.value))
         yield f"{result.claim.id:<38}{styled(result.verdict)}{gap}{refuted}"
-        for origin in ("synthetic", "tight", "data"):
+        for origin in ("synthetic", "tight", "data", "corpus"):
             rows = [e for e in result.evidence if e.origin == origin]
             row = _shown(rows)
             if row is None:
                 continue
             problems = f"  {len({e.instance for e in rows})} {origin}"
             method = _ROUTES[row.route] + (f", R={row.replicates}" if row.replicates > 1 else "")
-            t = "-" if row.route.startswith("exact") or not np.isfinite(row.at) else f"{row.at:.0f}"
+            t = f"{row.at:.0f}" if row.route in RUNS and np.isfinite(row.at) else "-"
             ratio = f"{row.ratio:.4f}" if np.isfinite(row.ratio) else "-"
             yield f"{problems:<16}{method:<21}{t:>8} {number(row.measured):>10} {number(row.bound):>10} {ratio:>8}"
+
+
+def sharpness_lines(results: Sequence[ClaimResult]) -> Iterator[str]:
+    """The sharpness profile of each claim: a constant a line, with the command that repeats its instance."""
+    yield ""
+    yield "sharpness: how much stronger each named constant could be, and the instance that stops it"
+    for result in results:
+        for sharp in result.sharpness:
+            sampled = f" [{sharp.scale.low:.4g}, {sharp.scale.high:.4g}]" if sharp.sampled else ""
+            yield f"{result.claim.id}  {sharp.constant} {sharp.scale.sharpest:.4g}{sampled}: {sharp.sentence}"
+            if sharp.replay:
+                yield f"  ravine check {result.claim.id} {sharp.replay}"
 
 
 def constants_table(prepared: Prepared) -> Table:

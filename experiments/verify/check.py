@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from experiments.engine.run import Progress
-from theory.claim import Claim, Finding
+from problems.errors import InputError
+from theory.claim import Claim, Finding, Scale
 from theory.horizon import fit
 from theory.setting import Facts, Setting, facts_of
 
-from .evidence import Case, point_evidence, trajectory_evidence
+from .case import Case
+from .critical import sharpest
+from .routes import RUNS, Means, routes_of, take
+from .sharpness import Sharpness, profile
 from .verdict import Evidence, Verdict
-from .verify import judge, routes_of
+from .verify import judge
 
 BUDGET = 1e9
 """Most steps times replicates of one check."""
@@ -24,7 +29,7 @@ DEFAULT_STEPS = 10_000
 class Prepared:
     """A claim and a setting with its step sizes and horizon chosen; nothing has run yet.
 
-    chosen: the step sizes are the lab's choice, not the user's. steps: the horizon.
+    chosen: the step sizes are the lab's choice, not the user's. steps: the horizon. scale: factors on named constants.
     """
 
     claim: Claim
@@ -32,6 +37,7 @@ class Prepared:
     facts: Facts
     steps: int
     chosen: bool
+    scale: Scale = field(default_factory=dict)
 
     @property
     def findings(self) -> list[Finding]:
@@ -40,17 +46,19 @@ class Prepared:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What `check` found. verdict and reason: the judgement; evidence: a row for each route taken."""
+    """What `check` found. verdict and reason: the judgement; evidence: a row for each route taken; sharpness: the
+    critical scales on this setting, of the unscaled bound."""
 
     prepared: Prepared
     verdict: Verdict
     reason: str
     evidence: tuple[Evidence, ...]
+    sharpness: tuple[Sharpness, ...]
 
     @property
     def run(self) -> Evidence | None:
         """The row with the curve along the run, if there was one."""
-        runs = [e for e in self.evidence if not e.route.startswith("exact") and len(e.abscissa)]
+        runs = [e for e in self.evidence if e.route in RUNS and len(e.abscissa)]
         return runs[0] if runs else None
 
     def as_json(self) -> dict[str, Any]:
@@ -69,6 +77,8 @@ class CheckResult:
                 {"name": f.hypothesis, "value": f.value, "relation": f.relation, "limit": f.limit, "holds": f.holds}
                 for f in self.prepared.findings
             ],
+            "scale": dict(self.prepared.scale),
+            "sharpness": {s.constant: s.scale.sharpest for s in self.sharpness},
             "evidence": [
                 {
                     **e.as_json(),
@@ -82,27 +92,47 @@ class CheckResult:
         }
 
 
-def prepare(claim: Claim, setting: Setting, *, steps: int | None = None) -> Prepared:
-    """Choose what the user left open: step sizes where gamma is 0, and the horizon where steps is None."""
+def prepare(
+    claim: Claim, setting: Setting, *, steps: int | None = None, scale: Mapping[str, float] | None = None
+) -> Prepared:
+    """Choose what the user left open: step sizes where gamma is 0, and the horizon where steps is None.
+
+    scale: factors on the claim's named constants; `step_limit` relaxes its hypothesis. Raises InputError for a constant
+    that the claim does not have.
+    """
+    factors = dict(scale or {})
+    for name in factors:
+        if name not in claim.named_constants:
+            allowed = ", ".join(claim.named_constants) or "none"
+            raise InputError(f"scale names the constant {name!r}, which {claim.id} does not have; it has {allowed}")
+    wider = claim.relaxed(factors.pop("step_limit", 1.0))
     chosen = not setting.gamma.largest > 0 and claim.curve is not None
-    fitted, horizon = fit(claim, setting) if chosen or (steps is None and claim.curve is not None) else (setting, None)
-    return Prepared(claim, fitted, facts_of(fitted), steps or horizon or DEFAULT_STEPS, chosen)
+    fitted, horizon = fit(wider, setting) if chosen or (steps is None and claim.curve is not None) else (setting, None)
+    return Prepared(wider, fitted, facts_of(fitted), steps or horizon or DEFAULT_STEPS, chosen, factors)
 
 
 def run_check(prepared: Prepared, *, seed: int = 0, progress: Progress | None = None) -> CheckResult:
     """Take every route of evidence. Raises OutsideHypotheses where the claim says nothing."""
     claim = prepared.claim
     claim.require(prepared.facts)
-    case = Case(claim, prepared.setting, prepared.facts, prepared.steps, {}, "given", "")
-    evidence = []
-    for route in routes_of(claim):
-        if route == "points":
-            evidence.append(point_evidence(case))
-        else:
-            evidence.append(
-                trajectory_evidence(case, seed=seed, instances=1, progress=progress or Progress(), budget=BUDGET)
-            )
+    case = Case(claim, prepared.setting, prepared.facts, prepared.steps, prepared.scale, "given", "")
+    means = Means(seed, 1, progress or Progress(), BUDGET)
+    routes = routes_of(claim, steps=prepared.steps, deterministic=prepared.setting.deterministic)
+    evidence = [found for route in routes if (found := take(route, case, means)) is not None]
     verdict, reason = judge(claim, evidence, [])
     if verdict is Verdict.CONSISTENT and prepared.facts.estimated:
         verdict = Verdict.CONSISTENT_ESTIMATED
-    return CheckResult(prepared, verdict, reason, tuple(evidence))
+    return CheckResult(prepared, verdict, reason, tuple(evidence), _sharpness(case, evidence))
+
+
+STEP_LIMIT_RUN = 1000
+"""Steps of each of the runs that look for the step at which the bound breaks."""
+
+
+def _sharpness(case: Case, evidence: list[Evidence]) -> tuple[Sharpness, ...]:
+    found = profile(case.claim, evidence)
+    short = replace(case, steps=min(case.steps, STEP_LIMIT_RUN), scale={})
+    if "step_limit" in case.claim.named_constants and (limit := sharpest(short, "step_limit")) is not None:
+        meaning = case.claim.named_constants["step_limit"]
+        found.append(Sharpness("step_limit", meaning, limit[0], False, str(case.setting), case.replay, limit[1]))
+    return tuple(found)

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+
+
+class Critical(NamedTuple):
+    """Where a strengthened bound first fails as one named constant is scaled: both ends of the interval, equal unless
+    draws are involved. up: larger scales strengthen (a rate, a step limit); otherwise smaller ones do."""
+
+    low: float
+    high: float
+    up: bool
+
+    @property
+    def sharpest(self) -> float:
+        """The end nearer to the theorem's own constant, 1."""
+        return self.low if self.up else self.high
 
 
 class Verdict(enum.Enum):
@@ -44,7 +59,8 @@ class Evidence:
     route: how it was measured. verdict: consistent, exact, inconclusive or violated. reason: a clause. instance,
     origin, replay: what was run. at: the time (or the number of the point) shown; measured, bound there. error:
     the standard error (Monte Carlo) or the rounding floor there. replicates: 1 unless Monte Carlo. abscissa,
-    measured_curve, bound_curve, error_curve: all that was compared, at the times in `abscissa`.
+    measured_curve, bound_curve, error_curve: all that was compared, at the times in `abscissa`. critical: for each
+    named constant that this row says something about, its critical scale.
     """
 
     route: str
@@ -58,6 +74,7 @@ class Evidence:
     bound: float
     error: float
     replicates: int
+    critical: Mapping[str, Critical] = field(repr=False)
     abscissa: NDArray[np.int64] = field(repr=False)
     measured_curve: Values = field(repr=False)
     bound_curve: Values = field(repr=False)
@@ -85,4 +102,5 @@ class Evidence:
             "ratio": self.ratio,
             "error": self.error,
             "replicates": self.replicates,
+            "critical_scales": {name: [scale.low, scale.high] for name, scale in self.critical.items()},
         }

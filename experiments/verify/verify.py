@@ -6,22 +6,33 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from experiments.engine.run import Progress
-from theory.claim import Claim, Control, Kind, claims
+from experiments.store import Store
+from theory.claim import Claim, Control, Instance, Kind, claims
 from theory.setting import facts_of
 
-from .evidence import Case, case_of, point_evidence, trajectory_evidence
+from .case import Case, case_of
+from .corpus import corpus_case, entries
+from .critical import replayed
+from .record import case_key, evidence_as_record, evidence_from_record
+from .routes import UNAVAILABLE, Means, routes_of, take
+from .search import search
+from .sharpness import Sharpness, profile
 from .verdict import Evidence, Verdict
 
 Profile = Literal["quick", "full"]
 
 BUDGET = {"quick": 6e7, "full": 6e8}
 """Most steps times replicates that one instance may cost before it is inconclusive."""
+
+EVALUATIONS = {"quick": 0, "full": 1500}
+"""Instances that a fresh search tries for each named constant; counted, so that a resumed run equals another."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,7 @@ class ClaimResult:
     reason: str
     evidence: tuple[Evidence, ...]
     controls: tuple[ControlResult, ...]
+    sharpness: tuple[Sharpness, ...]
     seconds: float
 
     @property
@@ -67,7 +79,8 @@ class ClaimResult:
             "source": str(self.claim.source),
             "verdict": self.verdict.value,
             "reason": self.reason,
-            "sharpness": {},
+            "sharpness": {s.constant: s.scale.sharpest for s in self.sharpness},
+            "sharpness_profile": [s.as_json() for s in self.sharpness],
             "instances": len({e.instance for e in self.evidence}),
             "evidence": [e.as_json() for e in self.evidence],
             "controls": [{"name": c.name, "refuted": c.refuted, "by": c.by} for c in self.controls],
@@ -95,10 +108,10 @@ def worst_of(evidence: Sequence[Evidence]) -> Evidence | None:
 
 @dataclass
 class _Job:
-    """One instance or control of one claim, waiting to be run."""
+    """One instance, control, stored instance or search of one claim, waiting to be run."""
 
     claim: Claim
-    case: Case
+    case: Case | None
     routes: tuple[str, ...]
     control: Control | None = None
     corrected: bool = False
@@ -107,21 +120,17 @@ class _Job:
 
     @property
     def samples(self) -> bool:
-        return "trajectory" in self.routes and not self.case.setting.deterministic
+        """Draws may be needed: M of the betting test counts these, some more than will in the end be sampled."""
+        return self.case is not None and "trajectory" in self.routes and not self.case.setting.deterministic
+
+
+CORPUS, SEARCH = "corpus", "search"
+"""Besides the routes of `routes`: every exact measurement of a stored instance, and a fresh search for a constant."""
 
 
 def _seed(seed: int, *words: str) -> list[int]:
     """A stream for these words that does not depend on which other claims are verified."""
     return [seed, *(zlib.crc32(word.encode()) for word in words)]
-
-
-def routes_of(claim: Claim) -> tuple[str, ...]:
-    """The routes that a claim's formulas allow: `points` (exact expectations) and `trajectory`."""
-    if claim.kind is Kind.EXACT:
-        return ("trajectory",)
-    points = ("points",) if claim.at_points is not None or claim.one_step is not None else ()
-    run = ("trajectory",) if claim.curve is not None and claim.kind is not Kind.REFUTED else ()
-    return points + run
 
 
 def _control_case(claim: Claim, control: Control) -> Case:
@@ -135,6 +144,19 @@ def _control_case(claim: Claim, control: Control) -> Case:
     )
 
 
+def _instance_job(claim: Claim, instance: Instance) -> _Job:
+    case = case_of(claim, instance)
+    return _Job(claim, case, routes_of(claim, steps=instance.steps, deterministic=case.setting.deterministic))
+
+
+def _control_job(claim: Claim, control: Control) -> _Job:
+    route = "plateau" if claim.kind is Kind.EXACT else control.route
+    if claim.corrected is None:
+        return _Job(claim, _control_case(claim, control), (route,), control)
+    true = claims[claim.corrected]
+    return _Job(claim, case_of(true, control.instance(true)), (route,), control, corrected=True)
+
+
 def plan(ids: Sequence[str], *, seed: int, profile: Profile) -> list[_Job]:
     """Draw every instance and control before anything is run."""
     jobs = []
@@ -142,38 +164,81 @@ def plan(ids: Sequence[str], *, seed: int, profile: Profile) -> list[_Job]:
         claim = claims[claim_id]
         for family in claim.families:
             rng = np.random.default_rng(_seed(seed, claim_id, family.name))
-            for _ in range(family.quick if profile == "quick" else family.full):
-                instance = family.draw(rng, claim)
-                case = case_of(claim, instance.setting, instance.steps, origin=instance.origin, replay=instance.replay)
-                routes = routes_of(claim) if instance.steps > 0 else ("points",)
-                jobs.append(_Job(claim, case, routes))
-        for control in claim.controls:
-            route = "trajectory" if control.route == "trajectory" else "points"
-            if claim.corrected is not None:
-                true = claims[claim.corrected]
-                instance = control.instance(true)
-                case = case_of(true, instance.setting, instance.steps, origin=instance.origin, replay=instance.replay)
-                jobs.append(_Job(claim, case, (route,), control, corrected=True))
-            else:
-                jobs.append(_Job(claim, _control_case(claim, control), (route,), control))
+            count = family.quick if profile == "quick" else family.full
+            jobs += [_instance_job(claim, family.draw(rng, claim)) for _ in range(count)]
+        jobs += [_Job(claim, corpus_case(claim, entry), (CORPUS,)) for entry in entries(claim_id)]
+        jobs += [_control_job(claim, control) for control in claim.controls]
+        if EVALUATIONS[profile] and claim.kind is not Kind.EXACT:
+            jobs += [_Job(claim, None, (f"{SEARCH} {name}",)) for name in claim.named_constants]
     return jobs
 
 
-def run_job(job: _Job, *, seed: int, instances: int, progress: Progress, budget: float) -> None:
-    """Take the job's routes; its evidence is left in `found`."""
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class _Plan:
+    """What every job of one verification shares. known: results of an earlier, interrupted run may be taken."""
+
+    seed: int
+    profile: Profile
+    instances: int
+    progress: Progress
+    store: Store | None
+    known: bool
+
+    def interrupted(self) -> bool:
+        return self.progress.stopped
+
+
+def run_job(job: _Job, shared: _Plan) -> None:
+    """Take the job's routes; its evidence is left in `found`, and in the store as soon as a route is done."""
     for route in job.routes:
-        if progress.stopped:
+        if shared.interrupted():
             return
-        if route == "points":
-            job.found.append(point_evidence(job.case))
-        else:
-            words = _seed(seed, job.claim.id, job.case.replay, job.control.name if job.control else "")
-            own = int(np.random.default_rng(words).integers(2**62))
-            job.found.append(
-                trajectory_evidence(job.case, seed=own, instances=instances, progress=progress, budget=budget)
-            )
-    job.seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        stored = _recall(job, route, shared)
+        if stored is None:
+            found = _take(job, route, shared)
+            if shared.interrupted():  # what an interrupted route found is not what it would have found
+                return
+            stored = {} if found is None else evidence_as_record(found)
+            if shared.store is not None:
+                shared.store.put(job.claim.id, _key(job, route, shared), route, stored, time.perf_counter() - started)
+        if stored:
+            job.found.append(evidence_from_record(stored))
+        job.seconds += time.perf_counter() - started
+
+
+def _recall(job: _Job, route: str, shared: _Plan) -> dict[str, Any] | None:
+    if shared.store is None or not shared.known:
+        return None
+    return shared.store.get(job.claim.id, _key(job, route, shared), route)
+
+
+def _key(job: _Job, route: str, shared: _Plan) -> str:
+    if job.case is None:
+        return f"{EVALUATIONS[shared.profile]} evaluations, seed {shared.seed}"
+    control = job.control.name if job.control is not None else ""
+    budget = BUDGET[shared.profile]
+    return case_key(job.case, route, control=control, seed=shared.seed, instances=shared.instances, budget=budget)
+
+
+def _take(job: _Job, route: str, shared: _Plan) -> Evidence | None:
+    if job.case is None:
+        name = route.removeprefix(f"{SEARCH} ")
+        return _searched(job.claim, name, shared.seed, EVALUATIONS[shared.profile], shared.progress)
+    if route == CORPUS:
+        return replayed(job.case)
+    words = _seed(shared.seed, job.claim.id, job.case.replay, job.control.name if job.control else "")
+    own = int(np.random.default_rng(words).integers(2**62))
+    return take(route, job.case, Means(own, shared.instances, shared.progress, BUDGET[shared.profile]))
+
+
+def _searched(claim: Claim, name: str, seed: int, budget: int, progress: Progress) -> Evidence | None:
+    """A fresh search as evidence: the sharpest instance it found, measured again by itself."""
+    find = search(claim, name, budget=budget, seed=seed, progress=progress)
+    if find is None:
+        return None
+    row = replayed(corpus_case(claim, find.entry()))
+    return replace(row, route=SEARCH, reason=row.reason or f"{budget} instances tried for {name}")
 
 
 def judge(claim: Claim, evidence: Sequence[Evidence], controls: Sequence[ControlResult]) -> tuple[Verdict, str]:
@@ -190,7 +255,7 @@ def judge(claim: Claim, evidence: Sequence[Evidence], controls: Sequence[Control
         again = f"; replay: ravine check {claim.id} {violated[0].replay}" if violated[0].replay else ""
         return Verdict.VIOLATED, violated[0].reason + again
     # A route that is not available says nothing either way; the other route of the instance must then speak.
-    spoken = [e for e in evidence if "not available" not in e.reason]
+    spoken = [e for e in evidence if not e.reason.startswith(UNAVAILABLE)]
     silent = [e for e in spoken if e.verdict is Verdict.INCONCLUSIVE]
     if silent or not spoken:
         return Verdict.INCONCLUSIVE, silent[0].reason if silent else evidence[0].reason if evidence else "no evidence"
@@ -205,13 +270,16 @@ def verify(
     seed: int = 0,
     profile: Profile = "quick",
     workers: int = 1,
+    store: Store | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
     on_plan: Callable[[int], None] | None = None,
-    on_done: Callable[[str, str], None] | None = None,
+    on_done: Callable[[str], None] | None = None,
 ) -> list[ClaimResult]:
     """Verify claims by id; verdicts depend on the seed and the profile alone, not on workers.
 
-    on_plan(number of jobs) and on_done(claim id, instance) report progress from the calling thread.
+    store: every finished route is kept there. resume: what is already there is not measured again.
+    on_plan(number of jobs) and on_done(claim id) report progress from the calling thread.
     """
     control = progress or Progress()
     jobs = plan(ids, seed=seed, profile=profile)
@@ -219,16 +287,15 @@ def verify(
     instances = sum(job.samples for job in jobs)
     if on_plan is not None:
         on_plan(len(jobs))
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {
-            pool.submit(run_job, job, seed=seed, instances=instances, progress=control, budget=BUDGET[profile]): job
-            for job in jobs
-        }
+    shared = _Plan(seed, profile, instances, control, store, resume)
+    # Worker threads are the parallelism here; linear algebra with threads of its own would only get in their way.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(run_job, job, shared): job for job in jobs}
         try:
             for future in as_completed(futures):
                 future.result()
                 if on_done is not None:
-                    on_done(futures[future].claim.id, str(futures[future].case.setting.problem.name))
+                    on_done(futures[future].claim.id)
         except BaseException:
             control.stop()
             pool.shutdown(cancel_futures=True)
@@ -246,6 +313,7 @@ def _result(claim: Claim, jobs: Sequence[_Job]) -> ClaimResult:
         good = (Verdict.CONSISTENT, Verdict.EXACT) if job.corrected else (Verdict.VIOLATED,)
         controls.append(ControlResult(job.control.name, row.verdict in good, row))
     verdict, reason = judge(claim, evidence, controls)
-    if verdict is Verdict.CONSISTENT and any(job.case.facts.estimated for job in jobs):
+    if verdict is Verdict.CONSISTENT and any(job.case is not None and job.case.facts.estimated for job in jobs):
         verdict = Verdict.CONSISTENT_ESTIMATED
-    return ClaimResult(claim, verdict, reason, evidence, tuple(controls), sum(job.seconds for job in jobs))
+    sharp = tuple(profile(claim, evidence))
+    return ClaimResult(claim, verdict, reason, evidence, tuple(controls), sharp, sum(job.seconds for job in jobs))

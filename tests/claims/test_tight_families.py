@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.engine.run import simulate
-from experiments.verify.evidence import Case, point_evidence
+from experiments.verify.case import Case
+from experiments.verify.points import one_step_evidence
 from experiments.verify.verdict import Verdict
 from problems.problem import problems
 from theory.claim import NO_SCALE, OutsideHypotheses, claims
@@ -23,13 +24,13 @@ def test_sgd_rate_is_attained_on_the_mixed_curvature_pair() -> None:
     facts = facts_of(instance.setting)
     assert pytest.approx((4 + 1) / (2 - 1), rel=1e-14) == facts.A
     assert facts.gamma.largest == pytest.approx(facts.mu / (facts.L_f * facts.A), rel=1e-14)
-    found = point_evidence(Case(claim, instance.setting, facts, 1, NO_SCALE, "tight", ""))
+    found = one_step_evidence(Case(claim, instance.setting, facts, 1, NO_SCALE, "tight", ""))
     assert found.verdict is Verdict.CONSISTENT
     # Equality at every point: (1 - gamma mu) is exact, so measured and bound differ by rounding alone.
     np.testing.assert_allclose(found.measured_curve, found.bound_curve, rtol=1e-14)
     # ... and any faster rate is refuted.
     faster = Case(claim.without_hypotheses(), instance.setting, facts, 1, {"rate": 1.001}, "tight", "")
-    assert point_evidence(faster).verdict is Verdict.VIOLATED
+    assert one_step_evidence(faster).verdict is Verdict.VIOLATED
 
 
 def test_u1_refuses_the_step_that_is_tight_for_sgd() -> None:
@@ -53,18 +54,18 @@ def test_lmax_is_refuted_by_both_counterexamples() -> None:
     assert [facts.B, facts.C] == [0.0, 0.0]
     assert facts.gamma.largest == pytest.approx(5e-5, rel=1e-4)
     assert facts.rho.largest == pytest.approx(0.25, rel=1e-12)
-    found = point_evidence(Case(claim, instance.setting, facts, 1, NO_SCALE, "tight", ""))
+    found = one_step_evidence(Case(claim, instance.setting, facts, 1, NO_SCALE, "tight", ""))
     start = facts.gap0
     # The page's numbers: the gap grows by 1.000414 where the statement claims at most 0.999950.
     assert found.measured_curve[0] / start == pytest.approx(1.000414, abs=5e-7)
     assert found.bound_curve[0] / start == pytest.approx(0.999950, abs=5e-7)
     # The second one, with the instance's own ER constant: 1.0264.
-    problem = problems.build("parabolas:L=0.01/1")
+    problem = problems.build("parabolas:h=0.01/1")
     sampling = samplings.build("single:p=1e-6/0.999999", problem=problem)
     setting = make_setting(problem, sampling=sampling, lam="0")
     own = replace(facts_of(setting), A=quadratic_er(problem, sampling).A)
     gamma, rho = claim.suggest(own, 1.0, 1.0)
-    found = point_evidence(
+    found = one_step_evidence(
         Case(claim, setting.with_steps(gamma=gamma, rho=rho), own.with_steps(gamma, rho), 1, NO_SCALE, "tight", "")
     )
     assert found.verdict is Verdict.VIOLATED
@@ -97,9 +98,9 @@ def test_sharp_nonconvex_bound_is_nearly_attained_on_the_tent() -> None:
 
 def test_sgd_noise_term_is_attained_by_a_coin() -> None:
     claim = claims["sgd/pl"]
-    instance = given(claim, "parabolas:L=1/1,slopes=1/-1", "uniform", gamma=1.0, x0="0", steps=1)
+    instance = given(claim, "parabolas:h=1/1,slopes=1/-1", "uniform", gamma=1.0, x0="0", steps=1)
     facts = facts_of(instance.setting)
-    found = point_evidence(Case(claim, instance.setting, facts, 1, NO_SCALE, "tight", ""))
+    found = one_step_evidence(Case(claim, instance.setting, facts, 1, NO_SCALE, "tight", ""))
     assert found.measured_curve[0] == pytest.approx(float(found.bound_curve[0]), rel=1e-14)
 
 

@@ -57,11 +57,29 @@ def test_json_has_the_agreed_shape(report: dict[str, Any]) -> None:
     assert set(report) == {"version", "commit", "seed", "profile", "seconds", "claims"}
     keys = {
         *("id", "kind", "provenance", "source", "verdict", "reason", "sharpness", "instances"),
-        *("evidence", "controls", "worst", "seconds"),
+        *("evidence", "controls", "worst", "seconds", "sharpness_profile"),
     }
     for claim in report["claims"]:
         assert set(claim) == keys
         assert claim["verdict"] in {verdict.value for verdict in AGREES}
+
+
+def test_two_routes_one_of_them_exact(report: dict[str, Any]) -> None:
+    for claim in report["claims"]:
+        routes = {row["route"] for row in claim["evidence"]}
+        assert len(routes) >= 2, (claim["id"], routes)
+        assert any(route.startswith("exact") for route in routes), (claim["id"], routes)
+
+
+def test_sharpness_comes_from_exact_rows_and_has_a_direction(report: dict[str, Any]) -> None:
+    for claim in report["claims"]:
+        assert claim["sharpness"], claim["id"]
+        for entry in claim["sharpness_profile"]:
+            assert entry["reads"], claim["id"]
+            assert entry["strengthened_by"] in ("larger", "smaller")
+            assert entry["sampled"] is False, (claim["id"], entry)
+            low, high = entry["interval"]
+            assert low == high == entry["critical_scale"] == claim["sharpness"][entry["constant"]]
 
 
 def test_workers_do_not_change_results(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_the_sums_are_those_of_the_sampled_gradients_before_the_time() -> None:
 @given(p=st.lists(st.sampled_from([0.2, 0.5, 1.0]), min_size=3, max_size=3), radius=st.floats(0.01, 10))
 @settings(reproducible, max_examples=20)
 def test_one_step_from_every_atom(p: list[float], radius: float) -> None:
-    problem = built("parabolas:L=1/2/5,slopes=1/-1/0")
+    problem = built("parabolas:h=1/2/5,slopes=1/-1/0")
     sampling = single(np.array(p) / sum(p))
     atoms = list(sampling.atoms())
     setting = setting_of(problem, sampling)
@@ -403,7 +403,7 @@ STILL = [
     "quadratic-sum:n=4,d=3,noise=0",
     "pl-sine:d=4,a=3",
     "pl-sine:d=4,a=4.5,n=5,noise=multiplicative,level=0.7",
-    "parabolas:L=1/2/5",
+    "parabolas:h=1/2/5",
     "tent:a=0.4,rho=1,beta=2",
 ]
 
@@ -465,7 +465,7 @@ def test_divergence_is_noticed_at_the_step_it_happens(method: str, gamma: float)
 
 def test_a_replicate_that_diverges_leaves_the_others_alone() -> None:
     # Each draw of the second component multiplies x by -1e61: the third one overflows the square of its gradient.
-    problem = built("parabolas:L=1/1e60")
+    problem = built("parabolas:h=1/1e60")
     setting = make_setting(problem, sampling=single([0.95, 0.05]), method=methods.build("sgd"), gamma=0.1, x0=[1.0])
     numbers: dict[str, Any] = {"gamma": lambda t: 0.1, "rho": lambda t: 0.0, "lam": None, "x0": setting.x0}
     run = simulate(setting, steps=30, times=np.arange(31), replicates=60, seed=3, threads=2)

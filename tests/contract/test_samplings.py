@@ -187,8 +187,8 @@ UNBIASED = [
     "quadratic-sum:n=4,d=2,indefinite=1.5",
     "pl-sine:d=3,a=3,n=4,noise=multiplicative,level=1",
     "pl-sine:d=3,a=3,n=5,noise=additive",
-    "parabolas:L=1/2/5,slopes=1/-1/0",
-    "parabolas:L=1/0,slopes=1/-1",
+    "parabolas:h=1/2/5,slopes=1/-1/0",
+    "parabolas:h=1/0,slopes=1/-1",
     "one-sided",
     "mixed-curvature",
 ]
@@ -438,7 +438,7 @@ def exact_largest_smoothness(problem: Problem, sampling: Sampling) -> float:
     [
         "quadratic-sum:n=5,d=3,seed=1",
         "quadratic-sum:n=5,d=3,indefinite=1.5",
-        "parabolas:L=1/2/5/1/1",
+        "parabolas:h=1/2/5/1/1",
         "quadratic-sum:n=5,d=1,mu=1,L=1",
     ],
 )
@@ -532,7 +532,7 @@ def test_exact_affine_noise_is_an_equality(problem: Problem, p: st.DataObject) -
 
 
 def test_constants_smaller_by_a_hundredth_fail() -> None:
-    problem = problems.build("parabolas:L=1/2/5")
+    problem = problems.build("parabolas:h=1/2/5")
     importance = samplings.build("importance", problem=problem)
     er = er_constants(problem, importance)
     assert expected_square(problem, importance, np.ones(1)) > 2 * 0.99 * er.A * problem.gap([1.0])
@@ -541,7 +541,7 @@ def test_constants_smaller_by_a_hundredth_fail() -> None:
 @given(curvatures=st.lists(st.floats(0.01, 100), min_size=2, max_size=6), x=st.floats(-10, 10))
 @reproducible
 def test_importance_sampling_of_parabolas_attains_the_constants(curvatures: list[float], x: float) -> None:
-    problem = problems.build(f"parabolas:L={'/'.join(map(repr, curvatures))}")
+    problem = problems.build(f"parabolas:h={'/'.join(map(repr, curvatures))}")
     importance = samplings.build("importance", problem=problem)
     er = er_constants(problem, importance)
     assert (er.B, er.C) == (0.0, 0.0)
@@ -554,7 +554,7 @@ def test_importance_sampling_of_parabolas_attains_the_constants(curvatures: list
 def test_importance_has_the_smallest_constant_of_all_single_samplings(
     curvatures: list[float], data: st.DataObject
 ) -> None:
-    problem = problems.build(f"parabolas:L={'/'.join(map(repr, curvatures))}")
+    problem = problems.build(f"parabolas:h={'/'.join(map(repr, curvatures))}")
     other = single(data.draw(laws(len(curvatures))))
     best = er_constants(problem, samplings.build("importance", problem=problem))
     assert er_constants(problem, other).A >= best.A * (1 - 1e-12)
@@ -672,7 +672,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: samplings.build("partition:blocks=0/1/0", problem=five()), r"for each of n = 5 components, got 3"),
     (lambda: samplings.build("partition:blocks=0/0.5/1/1/1", problem=five()), r"blocks must hold whole numbers"),
     (lambda: samplings.build("partition:blocks=0/nan/1/1/1", problem=five()), r"blocks must hold whole numbers"),
-    (lambda: samplings.build("importance", problem=problems.build("parabolas:L=0/0")), r"L must hold a positive entry"),
+    (lambda: samplings.build("importance", problem=problems.build("parabolas:h=0/0")), r"h must have a positive mean"),
 ]
 
 

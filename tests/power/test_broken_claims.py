@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.engine.run import Progress
-from experiments.verify.evidence import Case, point_evidence, trajectory_evidence
+from experiments.verify.case import Case
+from experiments.verify.points import one_step_evidence
+from experiments.verify.routes import Means, trajectory_evidence
+from experiments.verify.sampled import monte_carlo_evidence
 from experiments.verify.verdict import Verdict
 from experiments.verify.verify import judge
 from theory.claim import Claim, Claims, Control, claims
@@ -20,9 +23,9 @@ def judged(claim: Claim, broken: Claim, problem: str, sampling: str, **options: 
     """Verdicts of both routes for a broken version of a claim on an instance of the true one."""
     instance = given(claim, problem, sampling, **options)  # type: ignore[arg-type]
     case = Case(broken.without_hypotheses(), instance.setting, facts_of(instance.setting), instance.steps, {}, "", "")
-    found = {point_evidence(case).verdict} if broken.one_step or broken.at_points else set()
+    found = {one_step_evidence(case).verdict} if broken.one_step else set()
     if broken.curve is not None:
-        found.add(trajectory_evidence(case, seed=1, instances=1, progress=Progress(), budget=3e7).verdict)
+        found.add(trajectory_evidence(case, Means(seed=1, budget=3e7)).verdict)
     return found
 
 
@@ -46,7 +49,7 @@ U1 = claims["unified-sam/pl-constant"]
 
 
 def test_the_true_claim_passes_where_the_broken_ones_fail() -> None:
-    assert judged(U1, U1, "parabolas:L=1/3,slopes=1/-1", "uniform", lam="0", theta=0.02, x0="scaled:20") == {
+    assert judged(U1, U1, "parabolas:h=1/3,slopes=1/-1", "uniform", lam="0", theta=0.02, x0="scaled:20") == {
         Verdict.CONSISTENT
     }
 
@@ -54,7 +57,7 @@ def test_the_true_claim_passes_where_the_broken_ones_fail() -> None:
 def test_noise_forgotten() -> None:
     broken = with_facts(U1, C=0.0)
     found = judged(
-        U1, broken, "parabolas:L=1/3,slopes=1/-1", "uniform", lam="0", gamma=0.05, x0="scaled:20", steps=2000
+        U1, broken, "parabolas:h=1/3,slopes=1/-1", "uniform", lam="0", gamma=0.05, x0="scaled:20", steps=2000
     )
     assert Verdict.VIOLATED in found
 
@@ -81,15 +84,15 @@ def test_normalised_and_unnormalised_exchanged() -> None:
 
 def test_monte_carlo_finds_a_noise_term_ten_times_too_small() -> None:
     claim = claims["sgd/pl"]
-    instance = given(claim, "parabolas:L=1/1,slopes=1/-1", "uniform", gamma=0.5, x0="scaled:5", steps=60)
+    instance = given(claim, "parabolas:h=1/1,slopes=1/-1", "uniform", gamma=0.5, x0="scaled:5", steps=60)
     facts = facts_of(instance.setting)
     case = Case(claim.without_hypotheses(), instance.setting, facts, 60, {"neighbourhood": 0.1}, "", "")
-    found = trajectory_evidence(case, seed=3, instances=50, progress=Progress(), budget=1e7)
+    found = monte_carlo_evidence(case, seed=3, instances=50, progress=Progress(), budget=1e7)
     assert found.route == "Monte Carlo"
     assert found.verdict is Verdict.VIOLATED
     true = replace(case, scale={})
     assert (
-        trajectory_evidence(true, seed=3, instances=50, progress=Progress(), budget=1e7).verdict is Verdict.CONSISTENT
+        monte_carlo_evidence(true, seed=3, instances=50, progress=Progress(), budget=1e7).verdict is Verdict.CONSISTENT
     )
 
 
@@ -97,8 +100,9 @@ def test_too_few_samples_is_said() -> None:
     claim = claims["sgd/pl"]
     instance = given(claim, "mixed-curvature:a=1,b=0.5", "uniform", steps=2000, theta=1.0)
     case = Case(claim, instance.setting, facts_of(instance.setting), 2000, {}, "", "")
-    found = trajectory_evidence(case, seed=3, instances=50, progress=Progress(), budget=1e6)
-    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, "too few samples")
+    found = monte_carlo_evidence(case, seed=3, instances=50, progress=Progress(), budget=1e6)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.startswith("too few samples")
 
 
 def test_an_unrefuted_control_spoils_the_verdict() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from experiments.verify.evidence import Case, point_evidence
+from experiments.verify.case import Case
+from experiments.verify.points import at_points_evidence, one_step_evidence
 from experiments.verify.verdict import Verdict
 from problems.quadratics import FiniteSumOfQuadratics
 from theory.claim import NO_SCALE, claims
@@ -89,15 +90,18 @@ def test_one_step_never_exceeds_the_bound(claim_id: str, case: tuple[Setting, fl
     if found is None:
         return
     chosen, facts = found
-    evidence = point_evidence(Case(claims[claim_id], chosen, facts, 1, NO_SCALE, "", ""))
+    evidence = one_step_evidence(Case(claims[claim_id], chosen, facts, 1, NO_SCALE, "", ""))
     assert evidence.verdict is not Verdict.VIOLATED, evidence
 
 
 @given(case=cases())
 def test_expected_residual_inequality(case: tuple[Setting, float, float]) -> None:
     claim = claims["unified-sam/er-constants"]
-    evidence = point_evidence(Case(claim, case[0], facts_of(case[0]), 1, NO_SCALE, "", ""))
-    assert evidence.verdict is not Verdict.VIOLATED, evidence
+    found = Case(claim, case[0], facts_of(case[0]), 1, NO_SCALE, "", "")
+    rows = [at_points_evidence(found, by_moments=by_moments) for by_moments in (False, True)]
+    assert all(row.verdict is not Verdict.VIOLATED for row in rows), rows
+    # Two routes to one number: enumerating v, and E v_i v_j.
+    np.testing.assert_allclose(rows[0].measured_curve, rows[1].measured_curve, rtol=1e-12)
 
 
 def test_suggested_steps_are_admissible() -> None:

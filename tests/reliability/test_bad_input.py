@@ -58,6 +58,21 @@ CHECK = "check unified-sam/pl-constant --problem"
 RUN = "run --method unified-sam:lam=0.5 --out {out} --problem"
 
 CASES = [
+    (f"{CHECK} {QUADRATIC} --scale rate", "scale must be NAME=FACTOR, got 'rate'"),
+    (f"{CHECK} {QUADRATIC} --scale rate=fast", "scale must be a number, got 'fast'"),
+    (f"{CHECK} {QUADRATIC} --scale rate=-1", "scale must be a finite number >= 0, got -1"),
+    (
+        f"{CHECK} {QUADRATIC} --scale speed=2",
+        "scale names the constant 'speed'.*it has rate, neighbourhood, step_limit",
+    ),
+    ("search sgd/pl --budget 0", "budget must be a whole number >= 1, got 0"),
+    ("search sgd/pl --constant speed", "constant 'speed' is none of sgd/pl; it has rate, neighbourhood, step_limit"),
+    ("search sgd/plate", "unknown claim 'sgd/plate'"),
+    ("search unified-sam/plateau", "is an equality, nothing in it can be stronger"),
+    ("search sgd/pl --corpus missing-folder", "corpus must name a folder that exists, got 'missing-folder'"),
+    ("verify sgd/pl --resume", "resume needs a store"),
+    ("verify sgd/pl --store {good.svm}", "store .*good.svm"),
+    ("verify sgd/pl --plugin missing.py", "plugin 'missing.py' does not exist"),
     (f"{CHECK} {QUADRATIC} --gamma -1 --rho 0.1", "gamma.*'?-1"),
     (f"{CHECK} {QUADRATIC} --gamma 0 --rho 0.1", "gamma must be positive"),
     (f"{CHECK} {QUADRATIC} --gamma nan --rho 0.1", "gamma.*nan"),

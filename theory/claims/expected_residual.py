@@ -70,7 +70,7 @@ def _er_data(problem: str, sampling: str) -> Family:
 
 def _parallel_parabolas(claim: Claim) -> Instance:
     """f_i = L_i x^2 / 2 with p_i proportional to L_i: equality."""
-    return given(claim, "parabolas:L=1/2/5", "importance", gamma=0.0, steps=1, origin="tight")
+    return given(claim, "parabolas:h=1/2/5", "importance", gamma=0.0, steps=1, origin="tight")
 
 
 def _as_tau_nice(setting: Setting) -> Setting:

@@ -74,7 +74,7 @@ def _pair(times: float) -> Instance:
 
 def _coin(claim: Claim) -> Instance:
     """f_i = x^2/2 +- x from the minimiser with gamma = 1/L: the noise term is attained after one step."""
-    return given(claim, "parabolas:L=1/1,slopes=1/-1", "uniform", gamma=1.0, x0="0", steps=1, origin="tight")
+    return given(claim, "parabolas:h=1/1,slopes=1/-1", "uniform", gamma=1.0, x0="0", steps=1, origin="tight")
 
 
 claims.add(
@@ -96,7 +96,14 @@ claims.add(
             IS_PL,
             CONSTANT_GAMMA,
             POSITIVE_GAMMA,
-            Hypothesis("gamma", lambda f: f.gamma.largest, "<=", sgd_step_limit, "gamma <= mu / (L_f (B mu + A))"),
+            Hypothesis(
+                "gamma",
+                lambda f: f.gamma.largest,
+                "<=",
+                sgd_step_limit,
+                "gamma <= mu / (L_f (B mu + A))",
+                step_limit=True,
+            ),
         ),
         measure=Measure.SUBOPTIMALITY,
         curve=_curve,

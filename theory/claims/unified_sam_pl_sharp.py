@@ -84,7 +84,10 @@ claims.add(
             r"k=\tfrac12+L_f\gamma,\;\theta=kL_S^2\rho^2(1-\lambda)+L_f\gamma\le\tfrac{\mu}{4(B\mu+A)}:\quad"
             r"\mathbb E[f(x_t)-f^*]\le(1-\tfrac{\gamma\mu}2)^t\,(f(x_0)-f^*)+\tfrac2\mu[\theta C+kL_S^2\rho^2\lambda]"
         ),
-        hypotheses=(*STEPS, Hypothesis("theta", theta, "<=", _theta_limit, "theta <= mu / (4 (B mu + A))")),
+        hypotheses=(
+            *STEPS,
+            Hypothesis("theta", theta, "<=", _theta_limit, "theta <= mu / (4 (B mu + A))", step_limit=True),
+        ),
         measure=Measure.SUBOPTIMALITY,
         curve=_sharp_curve,
         one_step=_sharp_step,

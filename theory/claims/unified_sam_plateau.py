@@ -104,6 +104,7 @@ claims.add(
                 "<",
                 lambda f: 2.0,
                 "gamma L (1 + rho (1 - lam) L) < 2: the ascent and descent do not diverge",
+                step_limit=True,
             ),
         ),
         measure=Measure.PLATEAU,

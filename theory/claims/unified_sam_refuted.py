@@ -47,7 +47,7 @@ def _read_l_max(function: Callable[[Facts], float]) -> Callable[[Facts], float]:
 
 def _counterexample(claim: Claim) -> Instance:
     """n = 2, f_1 = f_2 = x^2/2, p = (1e-4, 1 - 1e-4), lam = 0.99, rho = rho*/2, gamma = gamma*(rho), x_0 = 1e6."""
-    problem, sampling = "parabolas:L=1/1", "single:p=0.0001/0.9999"
+    problem, sampling = "parabolas:h=1/1", "single:p=0.0001/0.9999"
     setting = setting_of(claim, problem, sampling, lam="0.99", x0="1e6")
     gamma, rho = claim.suggest(facts_of(setting), 1.0, 1.0)
     return finish(problem, sampling, setting.with_steps(gamma=gamma, rho=rho), 1, "1e6", "tight")
@@ -87,7 +87,7 @@ claims.add(
                 "the corrected statement, L = max(L_f, L_S), on the same problem and sampling at its own limits",
                 lambda claim: given(
                     claim,
-                    "parabolas:L=1/1",
+                    "parabolas:h=1/1",
                     "single:p=0.0001/0.9999",
                     lam="0.99",
                     x0="1e6",
