@@ -78,6 +78,12 @@ def run_command(arguments: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except Exception as error:
+        from .plugin import blame
+
+        if (fault := blame(error)) is None:
+            raise
+        return _complain(str(fault))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return AGREE
@@ -205,6 +211,7 @@ def _sharpness_lines(claim: Claim) -> list[str]:
     """The corpus of a claim: how much stronger each constant could be, and the instance that stops it."""
     from experiments.verify.corpus import entries
     from experiments.verify.sharpness import reading
+    from theory.claim import claims
 
     known = entries(claim.id)
     if not known:
@@ -213,7 +220,7 @@ def _sharpness_lines(claim: Claim) -> list[str]:
     for entry in known:
         lines += [
             f"  {entry.constant} {entry.scale:.6g}: {reading(entry.constant, entry.scale, up=entry.up)}",
-            f"    ravine check {claim.id} {entry.replay}",
+            f"    {claims.replay_command(claim.id, entry.replay)}",
         ]
     return lines
 
@@ -560,7 +567,7 @@ def search(
         found.append({**find.as_json(), "kept": kept})
         print(f"{name} {find.scale.sharpest:.6g}: {reading(name, find.scale.sharpest, up=find.scale.up)}")
         print(f"  by {find.route}, evaluation {find.evaluations} of {evaluations} ({find.space}), {seconds:.0f} s")
-        print(f"  ravine check {claim_id} {find.replay}")
+        print(f"  {claims.replay_command(claim_id, find.replay)}")
         print(f"  {kept}", flush=number == len(names) - 1)
     if json_target is not None:
         _write_json(json_target, {"id": claim_id, "budget": evaluations, "seed": first, "finds": found})
@@ -623,9 +630,12 @@ def run(
     replicates: Annotated[str, typer.Option(help="Independent runs.")] = "1",
     seed: Seed = "0",
     jobs: Jobs = None,
+    plugin: Plugin = None,
 ) -> int:
     """Run a method on a problem and write what was recorded."""
     from .files import check_target
+
+    _load(plugin)
 
     target = check_target(out, argument="out", endings=(".npz", ".csv"))
     horizon, copies = _count(steps, "steps"), _count(replicates, "replicates")

@@ -40,6 +40,7 @@ def load_plugin(path: str | Path) -> Path:
     try:
         _execute(file, module, str(path))
         before.check_added(str(path))
+        before.sign(file)
     except BaseException:
         before.restore()
         raise
@@ -95,6 +96,27 @@ def _execute(file: Path, name: str, given: str) -> None:
         raise _refusal(given, f"fails{_line(file, error)} with {what}{advice}") from error
 
 
+def blame(error: BaseException) -> InputError | None:
+    """The sentence for a failure that a plugin caused after it was loaded; None where no plugin had a part in it."""
+    for file in _loaded:
+        if place := _line(file, error):
+            what = f"{type(error).__name__}: {_one_line(error)}".rstrip(": ")
+            return _refusal(str(file), f"fails{place} with {what}")
+        if type(error).__module__.partition(".")[0] == "numba" and (clause := _not_compiled(file, str(error))):
+            return _refusal(str(file), f"has a kernel that numba cannot compile{clause}")
+    return None
+
+
+def _not_compiled(file: Path, report: str) -> str:
+    """` in line N: why`, from numba's report: the reason stands above the place in the file."""
+    reason = ""
+    for line in report.splitlines():
+        if place := re.search(rf'File ".*{re.escape(file.name)}", line (\d+)', line):
+            return f" in line {place[1]}: {reason}"
+        reason = line.strip() or reason
+    return ""
+
+
 def _one_line(text: object) -> str:
     return " ".join(str(text).split())
 
@@ -125,9 +147,16 @@ class _Catalogue:
         self.operations = kernel.Kernel.registry
         self.helpers = kernel.helpers
         kernels = [operation.implementations for operation in self.operations.values()]
-        tables: list[dict[Any, Any]] = [*self.named.values(), *kernels, self.operations, _loaded]
+        self.signed = claims.plugins
+        tables: list[dict[Any, Any]] = [*self.named.values(), *kernels, self.operations, self.signed, _loaded]
         self.tables = [(table, dict(table)) for table in tables]
         self.first_helpers = list(self.helpers)
+
+    def sign(self, file: Path) -> None:
+        """Note which claims are this file's."""
+        claims = self.named["claim"]
+        earlier = next(first for table, first in self.tables if table is claims)
+        self.signed.update({name: str(file) for name in claims if name not in earlier and name not in self.signed})
 
     def restore(self) -> None:
         """Take back all that was added since."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import importlib
 import pkgutil
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -255,11 +256,15 @@ class Claim:
 
 
 class Claims(Mapping[str, Claim]):
-    """All claims by id, found by importing every module of theory.claims at the first look-up."""
+    """All claims by id, found by importing every module of theory.claims at the first look-up.
+
+    plugins: the user's file that added a claim, by the claim's id.
+    """
 
     def __init__(self) -> None:
         self._claims: dict[str, Claim] = {}
         self._loaded = False
+        self.plugins: dict[str, str] = {}
 
     def add(self, claim: Claim) -> Claim:
         """Register a claim; two of the same id are an error."""
@@ -270,12 +275,17 @@ class Claims(Mapping[str, Claim]):
         self._claims[claim.id] = claim
         return claim
 
+    def replay_command(self, claim_id: str, replay: str) -> str:
+        """The command that repeats an instance with these arguments."""
+        plugin = self.plugins.get(claim_id)
+        return f"ravine check {claim_id} {replay}" + (f" --plugin {shlex.quote(plugin)}" if plugin else "")
+
     def _load(self) -> None:
         if not self._loaded:
-            self._loaded = True
             package = importlib.import_module("theory.claims")
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"theory.claims.{module.name}")
+            self._loaded = True
 
     def __getitem__(self, claim_id: str) -> Claim:
         self._load()

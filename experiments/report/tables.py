@@ -13,6 +13,7 @@ from experiments.verify.check import CheckResult, Prepared
 from experiments.verify.routes import RUNS, UNAVAILABLE
 from experiments.verify.verdict import AGREES, Evidence, Verdict
 from experiments.verify.verify import ClaimResult, worst_of
+from theory.claim import claims
 
 
 def number(value: float) -> str:
@@ -77,7 +78,7 @@ def sharpness_lines(results: Sequence[ClaimResult]) -> Iterator[str]:
             sampled = f" [{sharp.scale.low:.4g}, {sharp.scale.high:.4g}]" if sharp.sampled else ""
             yield f"{result.claim.id}  {sharp.constant} {sharp.scale.sharpest:.4g}{sampled}: {sharp.sentence}"
             if sharp.replay:
-                yield f"  ravine check {result.claim.id} {sharp.replay}"
+                yield f"  {claims.replay_command(result.claim.id, sharp.replay)}"
 
 
 def constants_table(prepared: Prepared) -> Table:

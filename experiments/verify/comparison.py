@@ -8,7 +8,7 @@ scales, parts of a bound by smaller ones; which of the two is seen from the boun
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ from .verdict import Critical, Evidence, Values, Verdict
 
 VISIBLE = 0.1
 """A comparison counts only where the rounding floor is below this part of what is compared."""
+
+CONSTANTS = 64 * EPS
+"""The relative rounding of what a bound is made of: eigenvalues, sums over components, their products."""
 
 UNDERFLOW = 1e-290
 """Sums of terms near here lose digits that no relative error accounts for."""
@@ -58,7 +61,18 @@ class Comparison:
         that carry some dozens of roundings, and multiplies up to t factors, each with as many."""
         steps = np.ones(len(bound)) if self.before is not None else np.minimum(self.abscissa + 1.0, LONGEST_POWER)
         with np.errstate(invalid="ignore"):
-            return np.asarray(self.error + 64 * EPS * steps * np.abs(bound) + UNDERFLOW)
+            return np.asarray(self.error + CONSTANTS * steps * np.abs(bound) + UNDERFLOW)
+
+    def cancelled(self, scale: Scale, names: Iterable[str]) -> Values:
+        """How far the rounding of the named constants moves the bound: where 1 - gamma mu nearly vanishes, by much more
+        than a part of itself."""
+        moved = np.zeros(len(self.measured))
+        for name in names:
+            own = scale.get(name, 1.0)
+            low, high = (self.bound({**scale, name: own * (1 + sign * CONSTANTS)}) for sign in (-1.0, 1.0))
+            finite = np.isfinite(low) & np.isfinite(high)
+            moved[finite] += np.abs(high[finite] - low[finite])
+        return moved
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -141,7 +155,7 @@ def compare(case: Case, found: Comparison, *, critical: bool = True) -> Evidence
     """Curves without sampling error: violated where the measured exceeds the bound by more than the floor."""
     measured = found.measured
     bound = found.bound(case.scale)
-    floor = found.tolerance(np.where(np.isfinite(bound), bound, 0.0))
+    floor = found.tolerance(np.where(np.isfinite(bound), bound, 0.0)) + found.cancelled(case.scale, case.claim.constants)
     finite = np.isfinite(measured)
     excess = np.where(finite, measured - bound - floor, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):

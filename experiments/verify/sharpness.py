@@ -54,6 +54,8 @@ def reading(constant: str, scale: float, *, up: bool) -> str:
     if constant == "step_limit":
         return f"from {number} times the step limit on, this instance breaks the bound"
     if up:
+        if scale < 0:
+            return "no value above 0 holds on this instance"
         return f"can be at most {number} times the claimed one"
     return f"must be at least {number} of the claimed one"
 

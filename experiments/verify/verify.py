@@ -252,7 +252,7 @@ def judge(claim: Claim, evidence: Sequence[Evidence], controls: Sequence[Control
             return Verdict.REFUTED_AS_STATED, f"the stored counterexample reproduces: {violated[0].reason}"
         return Verdict.VIOLATED, "the stored counterexample did not reproduce"
     if violated:
-        again = f"; replay: ravine check {claim.id} {violated[0].replay}" if violated[0].replay else ""
+        again = f"; replay: {claims.replay_command(claim.id, violated[0].replay)}" if violated[0].replay else ""
         return Verdict.VIOLATED, violated[0].reason + again
     # A route that is not available says nothing either way; the other route of the instance must then speak.
     spoken = [e for e in evidence if not e.reason.startswith(UNAVAILABLE)]

@@ -308,3 +308,59 @@ def test_a_plugin_may_load_another(tmp_path: Path) -> None:
     outer.write_text(f"{HEAD}{load}")
     load_plugin(outer)
     assert "mine/mine" in claims
+
+
+# -- faults that show only when the plugin's things are used --
+
+LATE_BOUND = """
+from dataclasses import replace
+from theory.claim import claims
+
+def curve(facts, t, scale):
+    raise ZeroDivisionError("no such bound")
+
+claims.add(replace(claims["sgd/pl"], id="mine/late", curve=curve))
+"""
+
+LATE_KERNEL = """
+from typing import Any, NamedTuple
+from problems.kernel import step
+from theory.methods.method import Method, methods
+
+class Odd(NamedTuple):
+    unused: float = 0.0
+
+@step.of(Odd)
+def odd(method, problem, x, indices, weights, m, gamma, rho, lam, g, y):
+    return open("x")
+
+@methods.register("odd")
+def build() -> Method:
+    return Method("odd", Odd())
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "command", "sentence"),
+    [
+        (LATE_BOUND, ["verify", "mine/*"], "fails in line 6 with ZeroDivisionError: no such bound"),
+        (LATE_KERNEL, ["run", "--problem", "quadratic:d=2,mu=1,L=2", "--method", "odd", "--steps", "9", "--out", "x.npz"],
+         "has a kernel that numba cannot compile in line 11: Untyped global name 'open'"),
+    ],
+)  # fmt: skip
+def test_late_faults_are_one_sentence(text: str, command: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "ravine", *command, "--plugin", "late.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    last = [line for line in done.stderr.splitlines() if line]
+    assert len(last) == 1
+    assert f"plugin '{tmp_path / 'late.py'}' {sentence}" in last[0]
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_a_replay_names_the_plugin() -> None:
+    load_plugin(str(EXAMPLE))
+    assert claims.replay_command("example/linear", "--steps 3").endswith(f"--steps 3 --plugin {EXAMPLE}")
+    assert claims.replay_command("sgd/pl", "--steps 3") == "ravine check sgd/pl --steps 3"
