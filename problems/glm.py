@@ -334,6 +334,14 @@ class LeastSquaresProblem(Problem):
             remarks=remarks,
         )
         self._definite = len(s) == d or reg > 0
+        self._spectrum = np.concatenate([np.full(d - len(s), reg), curvatures[::-1]])
+
+    @property
+    def spectrum(self) -> Vector:
+        return self._spectrum
+
+    def hessian(self, x: ArrayLike) -> Matrix:
+        return np.asarray(self.data.A.T @ self.data.A / self.n + self.data.reg * np.eye(self.d))
 
     @classmethod
     def from_arrays(

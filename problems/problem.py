@@ -145,9 +145,11 @@ class Problem(abc.ABC):
     minimiser: a minimiser if one is known, shape (d,).
     quadratic (of the class): f is a quadratic function.
     convex_components: every f_i is convex.
+    bounded: f has a lower bound. Where it has none, `minimiser` is its stationary point and `gap` is taken from there.
     """
 
     quadratic: ClassVar[bool] = False
+    bounded: bool = True
 
     def __init__(
         self,
@@ -253,6 +255,22 @@ class Problem(abc.ABC):
         """
         smoothness, grade = self.component_smoothness
         return Constant(float(weights @ smoothness) / self.n, weakest(grade, Grade.BOUND if self.n > 1 else grade))
+
+    @property
+    def spectrum(self) -> Vector:
+        """For a quadratic, the eigenvalues of its Hessian, shape (d,), ascending; empty otherwise."""
+        return np.zeros(0)
+
+    def hessian(self, x: ArrayLike) -> Matrix:
+        """The Hessian of f at x, shape (d, d); central differences of the gradient unless a class knows better, good to
+        about 1e-9 relative."""
+        point = self._point(x)
+        width = 6e-6 * max(1.0, float(np.abs(point).max()))
+        columns = [
+            (self.gradient(point + width * e) - self.gradient(point - width * e)) / (2 * width) for e in np.eye(self.d)
+        ]
+        H = np.array(columns)
+        return np.asarray((H + H.T) / 2)
 
     def quadratic_components(self) -> tuple[NDArray[np.float64], Matrix] | None:
         """For a sum of quadratics, H_i (n, d, d) and grad f_i(x*) (n, d); None otherwise."""

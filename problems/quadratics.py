@@ -25,7 +25,7 @@ from .problem import (
     exact,
     problems,
 )
-from .spec import spelled
+from .spec import read_float, spelled
 
 Spectrum = Literal["log", "linear", "two", "uniform"]
 Basis = Literal["rotated", "diagonal"]
@@ -220,13 +220,21 @@ class Quadratic(Problem):
             data=data,
             n=1,
             d=len(start),
-            L=exact(eigenvalues[-1]),
+            L=exact(max(eigenvalues[-1], -eigenvalues[0])),
             mu=exact(eigenvalues[0]) if eigenvalues[0] > 0 else bound(0.0),
             start=start,
             minimiser=minimiser,
-            convex_components=True,
+            convex_components=bool(eigenvalues[0] >= 0),
         )
+        self.bounded = bool(eigenvalues[0] >= 0)
         self.eigenvalues = eigenvalues
+
+    @property
+    def spectrum(self) -> Vector:
+        return self.eigenvalues
+
+    def hessian(self, x: ArrayLike) -> Matrix:
+        return self.data.H.copy() if isinstance(self.data, DenseQuadratic) else np.diag(self.data.h)
 
     @classmethod
     def with_spectrum(
@@ -262,6 +270,31 @@ class Quadratic(Problem):
         return cls(name=name, data=data, eigenvalues=eigenvalues, start=start)
 
     @classmethod
+    def with_eigenvalues(cls, eigenvalues: ArrayLike, *, seed: int = 0, basis: Basis = "diagonal") -> Quadratic:
+        """A quadratic with these eigenvalues, of either sign, stationary at the origin.
+
+        seed: of the basis and the start, a standard normal point. basis: `diagonal`, in the order given, or `rotated`.
+        With a negative eigenvalue it is a saddle: it has no lower bound, and `gap` is f(x) - f(0).
+        Raises InputError for eigenvalues that are not finite or all 0.
+        """
+        h = as_vector(eigenvalues, argument="eigenvalues")
+        check_count(seed, argument="seed", least=0)
+        if not h.any():
+            raise InputError("eigenvalues must not all be 0")
+        if basis not in ("rotated", "diagonal"):
+            raise InputError(f"basis must be rotated or diagonal, got {basis!r}")
+        d, written = len(h), "/".join(spelled(entry) for entry in h)
+        name = f"spectrum:h={written},seed={seed},basis={basis}"
+        rng = np.random.default_rng([seed, 0x52])
+        start = rng.standard_normal(d)
+        if basis == "diagonal":
+            return cls(name=name, data=DiagonalQuadratic(h), eigenvalues=np.sort(h), start=start)
+        q = random_orthogonal(d, rng)
+        H = (q * h) @ q.T
+        data = DenseQuadratic(as_matrix((H + H.T) / 2, argument="H"), np.zeros(d))
+        return cls(name=name, data=data, eigenvalues=np.sort(h), start=start)
+
+    @classmethod
     def from_matrix(
         cls, H: ArrayLike, minimiser: ArrayLike | None = None, *, name: str = "quadratic(matrix)"
     ) -> Quadratic:
@@ -294,6 +327,7 @@ class FiniteSumOfQuadratics(Problem):
     def __init__(self, *, name: str, data: QuadraticSum, start: Vector, remarks: tuple[str, ...] = ()) -> None:
         eigenvalues = check_positive_definite(data.mean, argument="the mean of the H_i")
         self._spectra, self._bases = np.linalg.eigh(data.H)
+        self._spectrum = eigenvalues
         super().__init__(
             name=name,
             data=data,
@@ -334,6 +368,13 @@ class FiniteSumOfQuadratics(Problem):
         return cls(name=name, data=data, start=first)
 
     @property
+    def spectrum(self) -> Vector:
+        return self._spectrum
+
+    def hessian(self, x: ArrayLike) -> Matrix:
+        return np.asarray(self.data.mean.copy())
+
+    @property
     def _zero(self) -> Vector:
         # Eigenvalues this small are rounding of the eigensolver.
         return np.asarray(4 * len(self._spectra[0]) * np.finfo(float).eps * np.abs(self._spectra).max(axis=1))
@@ -370,6 +411,14 @@ def quadratic(
 ) -> Problem:
     """One quadratic with a prescribed spectrum."""
     return Quadratic.with_spectrum(mu=mu, L=L, d=d, seed=seed, spectrum=spectrum, basis=basis)
+
+
+@problems.register("spectrum")
+def spectrum_of(h: str, seed: int = 0, basis: Basis = "diagonal") -> Problem:
+    """One quadratic with the eigenvalues h=1/0.5/-0.2, of either sign."""
+    return Quadratic.with_eigenvalues(
+        [read_float(entry, argument="h") for entry in h.split("/")], seed=seed, basis=basis
+    )
 
 
 @problems.register("quadratic-sum")

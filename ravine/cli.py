@@ -363,20 +363,28 @@ def _plain(content: Any) -> Any:
 
 
 def _setting(
-    claim: Claim, problem: str, sampling: str, gamma: str | None, rho: str | None, lam: str | None, x0: str | None
+    claim: Claim,
+    problem: str,
+    sampling: str,
+    gamma: str | None,
+    rho: str | None,
+    lam: str | None,
+    x0: str | None,
+    method: str | None,
 ) -> Setting:
     """The setting of `check`, step sizes 0 where they are left open."""
     from problems.problem import problems
-    from theory.families import read_start
-    from theory.methods.method import methods
+    from theory.families import method_of, read_start
     from theory.samplings import samplings
     from theory.schedules import read_schedule
     from theory.setting import make_setting
 
-    method = methods.build(claim.method)
-    if not method.uses_rho and rho is not None:
-        raise InputError(f"rho is not used by {claim.method}, got {rho!r}; leave it out")
-    if method.uses_rho and (gamma is None) != (rho is None):
+    rule = method_of(claim, method)
+    if not rule.uses_rho and rho is not None:
+        raise InputError(f"rho is not used by {rule.name}, got {rho!r}; leave it out")
+    if lam is not None and rule.family != "unified-sam":
+        raise InputError(f"lam is not used by {rule.name}, got {lam!r}; leave it out")
+    if rule.uses_rho and (gamma is None) != (rho is None):
         given, missing = ("gamma", "rho") if rho is None else ("rho", "gamma")
         raise InputError(f"{given} is given but {missing} is not; give both, or neither to have them chosen")
     steps = [read_schedule(text or "0", argument=name) for name, text in (("gamma", gamma), ("rho", rho))]
@@ -386,7 +394,7 @@ def _setting(
     return make_setting(
         made,
         sampling=samplings.build(sampling, problem=made),
-        method=method,
+        method=rule,
         gamma=steps[0],
         rho=steps[1],
         lam=read_schedule(lam, argument="lam", high=1.0) if lam is not None else None,
@@ -407,6 +415,9 @@ def check(
     gamma: Annotated[str | None, typer.Option(help="Step size, a number or a schedule; chosen when left out.")] = None,
     rho: Annotated[str | None, typer.Option(help="Radius, a number or a schedule; chosen when left out.")] = None,
     lam: Annotated[str | None, typer.Option(help="Mixing in [0, 1], a number or a schedule; default 0.5.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="The claim's method with other parameters: gsam:alpha=0.5.")
+    ] = None,
     x0: Annotated[
         str | None, typer.Option(help="start, zeros, random, scaled:FACTOR, FILE.npy or numbers as 1/2/3.")
     ] = None,
@@ -434,7 +445,7 @@ def check(
     from theory.claim import claims
 
     claim = claims[claim_id]
-    setting = _setting(claim, problem, sampling, gamma, rho, lam, x0)
+    setting = _setting(claim, problem, sampling, gamma, rho, lam, x0, method)
 
     from experiments.engine.run import Progress
     from experiments.report.tables import constants_table, curve_table, hypotheses_table, styled
@@ -536,6 +547,10 @@ def search(
     claim = claims[claim_id]
     if claim.kind is Kind.EXACT:
         raise InputError(f"{claim_id} is an equality, nothing in it can be stronger; ravine check compares its digits")
+    if not claim.searchable:
+        raise InputError(
+            f"{claim_id} is measured by its own trials, which search does not move through; use ravine check"
+        )
     names = constant or list(claim.named_constants)
     for name in names:
         if name not in claim.named_constants:

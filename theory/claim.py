@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from problems.errors import InputError, nearest
 from theory.schedules import Schedule
 from theory.setting import Facts, Setting
+from theory.trial import Measuring, Order
 
 Curve = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -28,8 +29,13 @@ class Kind(enum.Enum):
     """What sort of statement it is, hence what it takes to agree with it."""
 
     UPPER = "upper bound"
+    LOWER = "lower bound"
     EXACT = "equality"
+    LIMIT = "limit"
+    ORDER = "order of convergence"
+    INVARIANCE = "invariance"
     REFUTED = "refuted statement"
+    CONJECTURE = "conjecture"
 
 
 class Provenance(enum.Enum):
@@ -47,6 +53,7 @@ class Measure(enum.Enum):
     GRADIENT_AVERAGE = "weighted average of E||grad f(x_s)||^2 over s < t"
     SECOND_MOMENT = "E||grad f_v(x)||^2 at points x"
     PLATEAU = "f(x_t) - f* at the end"
+    OWN = "what the statement names"
 
 
 @dataclass(frozen=True)
@@ -169,15 +176,17 @@ class Control:
 
     name: how it is broken. instance: where that shows. facts: a change of what the bound reads. setting: a
     change of what is run. scale: a change of named constants. The hypotheses are not asked.
-    route: the evidence that must find it: a `trajectory`, `one-step` expectations, or `points`.
+    route: the evidence that must find it: a `trajectory`, `one-step` expectations, `points`, or the name of a trial.
+    broken: a change of the statement itself.
     """
 
     name: str
     instance: Callable[[Claim], Instance]
-    route: Literal["trajectory", "one-step", "points"]
+    route: str
     facts: Callable[[Facts], Facts] | None = None
     setting: Callable[[Setting], Setting] | None = None
     scale: Scale = field(default_factory=dict)
+    broken: Callable[[Claim], Claim] | None = None
 
 
 @dataclass(frozen=True)
@@ -188,10 +197,13 @@ class Claim:
     with their meaning. measure: the left-hand side. curve: (facts, t, scale) -> the right-hand side at times t,
     infinite where nothing is stated. one_step: (facts, gap, ||grad f||^2, t, scale) -> a bound on E gap at t + 1
     from a point with that gap: the inequality that the proof iterates. at_points: (facts, gap, ||grad f||^2, scale)
-    -> a bound that holds at every point. growth: a >= 0 such that the weights of the average are (1 + a)^-(s+1).
+    -> a bound that holds at every point. trials: for statements about anything else, by name what is measured and what
+    is stated of it. order: for an ORDER claim, the exponent. growth: a >= 0 such that the weights of the average are
+    (1 + a)^-(s+1).
     suggest: (facts, part, rho_part) -> gamma and rho, these parts of a generous admissible choice, each in (0, 1].
     digits: for equalities.
-    method: the SPEC of the update rule it speaks of. corrected: for a refuted statement, the true one.
+    method: the SPEC of the update rule it speaks of; a setting may have others of that name. corrected: for a
+    refuted statement, the true one.
     """
 
     id: str
@@ -209,6 +221,8 @@ class Claim:
     one_step: Callable[[Facts, Curve, Curve, int, Scale], Curve] | None = None
     at_points: Callable[[Facts, Curve, Curve, Scale], Curve] | None = None
     growth: Callable[[Facts], float] | None = None
+    trials: Mapping[str, Measuring] = field(default_factory=dict)
+    order: Order | None = None
     digits: int = 0
     method: str = "unified-sam"
     corrected: str | None = None
@@ -242,6 +256,11 @@ class Claim:
         if any(hypothesis.step_limit for hypothesis in self.hypotheses):
             named["step_limit"] = "s times the step limit: how much larger the steps may be"
         return named
+
+    @property
+    def searchable(self) -> bool:
+        """What a search moves through speaks of it: bounds on the gap, on gradients, at points."""
+        return bool(self.curve or self.one_step or self.at_points) and self.kind is not Kind.EXACT
 
     def relaxed(self, factor: float) -> Claim:
         """The same claim with `factor` times its step limit; itself when that is 1."""

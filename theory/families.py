@@ -17,7 +17,7 @@ from problems.problem import Problem, Vector, as_vector, problems
 from problems.spec import read_int
 from theory.claim import Claim, Family, Instance
 from theory.horizon import fit, horizon
-from theory.methods.method import methods
+from theory.methods.method import Method, methods
 from theory.samplings import read_array, samplings
 from theory.schedules import read_schedule
 from theory.setting import Setting, facts_of, make_setting
@@ -54,20 +54,40 @@ def read_start(text: str | None, problem: Problem) -> Vector:
     return as_vector(read_array(text, argument="x0"), argument="x0", size=problem.d)
 
 
+def method_of(claim: Claim, spec: str | None = None, *, lam: str = "0.5") -> Method:
+    """The claim's method, or another with its name that the SPEC gives. Raises InputError for one of another name."""
+    if spec is None:
+        return methods.build(f"{claim.method}:lam={lam}" if claim.method == "unified-sam" else claim.method)
+    method, own = methods.build(spec), methods.build(claim.method)
+    if method.family != own.family:
+        raise InputError(f"{claim.id} speaks of {own.family}, got method {spec!r}; write {own.name}")
+    return method
+
+
 def setting_of(
-    claim: Claim, problem: str, sampling: str = "full", *, lam: str = "0.5", x0: str | None = None
+    claim: Claim,
+    problem: str,
+    sampling: str = "full",
+    *,
+    lam: str = "0.5",
+    x0: str | None = None,
+    method: str | None = None,
 ) -> Setting:
     """The claim's method on a problem and a sampling given by SPEC, step sizes still to be chosen."""
     made = problem_of(problem)
-    method = methods.build(f"{claim.method}:lam={lam}" if claim.method == "unified-sam" else claim.method)
-    return make_setting(made, sampling=samplings.build(sampling, problem=made), method=method, x0=read_start(x0, made))
+    rule = method_of(claim, method, lam=lam)
+    return make_setting(made, sampling=samplings.build(sampling, problem=made), method=rule, x0=read_start(x0, made))
 
 
 def replay(problem: str, sampling: str, setting: Setting, steps: int, x0: str | None) -> str:
     """The arguments of `ravine check` that repeat an instance."""
     words = [f"--problem {shlex.quote(problem)}", f"--sampling {shlex.quote(sampling)}", f"--gamma {setting.gamma}"]
     if setting.method.uses_rho:
-        words += [f"--rho {setting.rho}", f"--lam {setting.lam}"]
+        words.append(f"--rho {setting.rho}")
+    if setting.method.family == "unified-sam":
+        words.append(f"--lam {setting.lam}")
+    elif setting.method.parameters:
+        words.append(f"--method {shlex.quote(setting.method.name)}")
     if x0 is not None:
         words.append(f"--x0 {x0}")
     return " ".join([*words, f"--steps {max(steps, 1)}"])
@@ -80,7 +100,14 @@ def instance_of(claim: Claim, text: str, *, origin: Origin = "synthetic") -> Ins
     if len(words) % 2 or not options.keys() <= _OPTIONS or not {"--problem", "--gamma", "--steps"} <= options.keys():
         raise InputError(f"replay must be arguments of ravine check as it prints them, got {text!r}")
     problem, sampling = options["--problem"], options.get("--sampling", "full")
-    setting = setting_of(claim, problem, sampling, lam=options.get("--lam", "0.5"), x0=options.get("--x0"))
+    setting = setting_of(
+        claim,
+        problem,
+        sampling,
+        lam=options.get("--lam", "0.5"),
+        x0=options.get("--x0"),
+        method=options.get("--method"),
+    )
     setting = setting.with_steps(
         gamma=read_schedule(options["--gamma"], argument="gamma"),
         rho=read_schedule(options.get("--rho", "0"), argument="rho"),
@@ -89,7 +116,7 @@ def instance_of(claim: Claim, text: str, *, origin: Origin = "synthetic") -> Ins
     return finish(problem, sampling, setting, steps, options.get("--x0"), origin)
 
 
-_OPTIONS = {"--problem", "--sampling", "--gamma", "--rho", "--lam", "--x0", "--steps"}
+_OPTIONS = {"--method", "--problem", "--sampling", "--gamma", "--rho", "--lam", "--x0", "--steps"}
 
 
 def given(
@@ -104,10 +131,11 @@ def given(
     steps: int | None = None,
     origin: Origin = "synthetic",
     theta: float | None = None,
+    method: str | None = None,
 ) -> Instance:
     """An instance from SPECs. Step sizes: gamma and rho as given; else theta times the admissible ones; else what
     makes the bound informative soonest. steps: default that horizon."""
-    setting = setting_of(claim, problem, sampling, lam=lam, x0=x0)
+    setting = setting_of(claim, problem, sampling, lam=lam, x0=x0, method=method)
     if gamma is not None:
         setting = setting.with_steps(gamma=gamma, rho=rho)
     elif theta is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -90,7 +91,9 @@ class Facts:
     mu: PL constant. L_f, L_max, L_avg, L_S: Lipschitz constants of grad f, of the worst grad f_i, their mean, and of
     the worst sampled grad f_v. A, B, C: expected-residual constants, from er_route. gap0: f(x_0) - f*. grad_norm2_0:
     ||grad f(x_0)||^2. gamma, rho, lam: schedules. deterministic: full batch or n = 1. quadratic: f is quadratic.
-    least_probability: of the rarest event of the sampling. grades: of each named constant.
+    least_probability: of the rarest event of the sampling. grades: of each named constant. n, d: components and
+    dimension. spectrum: for quadratic f, the eigenvalues of its Hessian, largest first; else empty. bounded: f has a
+    lower bound; gap0 is infinite where it has none. parameters: of the method, by name.
     """
 
     mu: float
@@ -112,6 +115,11 @@ class Facts:
     least_probability: float
     er_route: str
     grades: Mapping[str, Grade] = field(default_factory=dict)
+    n: int = 1
+    d: int = 1
+    spectrum: tuple[float, ...] = ()
+    bounded: bool = True
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def L(self) -> float:
@@ -145,7 +153,7 @@ def facts_of(setting: Setting) -> Facts:
         A=er.A,
         B=er.B,
         C=er.C,
-        gap0=problem.gap(setting.x0),
+        gap0=problem.gap(setting.x0) if problem.bounded else math.inf,
         grad_norm2_0=float(np.sum(problem.gradient(setting.x0) ** 2)),
         gamma=setting.gamma,
         rho=setting.rho,
@@ -165,4 +173,9 @@ def facts_of(setting: Setting) -> Facts:
             "B": er.grade,
             "C": er.grade,
         },
+        n=problem.n,
+        d=problem.d,
+        spectrum=tuple(float(value) for value in problem.spectrum[::-1]),
+        bounded=problem.bounded,
+        parameters=setting.method.parameters,
     )

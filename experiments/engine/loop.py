@@ -27,6 +27,7 @@ def advance(
     gaps: Any,
     norms: Any,
     sums: Any,
+    points: Any,
     state: Any,
     running: Any,
     everyone: Any,
@@ -43,8 +44,9 @@ def advance(
     replicates (R,): their numbers, which choose the random stream. x (R, d): iterates, updated in place. final: no
     block follows. gamma, rho, lam: values at steps first, first + 1, ...; the last entry repeats. times (R, K): sorted
     record times. gaps, norms, sums (R, K): f - f*, ||grad f||^2 and the sum of ||g_s||^2 over s < t; norms with no
-    columns is not recorded. state (R, 2): records written so far, and the step that diverged (-1: none). running (R,):
-    the running sum. control: [0] is set to stop, [1] counts finished steps.
+    columns is not recorded. points (R, K, d): the iterates, not recorded
+    with no columns. state (R, 2): records written so far, and the step that diverged (-1: none). running (R,): the
+    running sum. control: [0] is set to stop, [1] counts finished steps.
     """
     top_gamma = gamma.shape[0] - 1
     top_rho = rho.shape[0] - 1
@@ -78,6 +80,9 @@ def advance(
                     if norms.shape[1] > 0:
                         norms[r, written] = norm2
                     sums[r, written] = total
+                    if points.shape[1] > 0:
+                        for j in range(d):
+                            points[r, written, j] = point[j]
                     written += 1
             if start == last or control[0] != 0:
                 break

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from problems.errors import InputError
+from problems.kernel import scratch, stride
 from problems.problem import Problem, check_count, check_memory
+from theory.methods.method import Method
 from theory.samplings import FULL, SamplingData, full
 from theory.setting import Setting
 
@@ -27,7 +29,8 @@ class Run:
     """What was recorded. K record times, R replicates.
 
     times (K,) or (R, K). gap (R, K): f - f*. grad_norm2 (R, K): ||grad f||^2, shape (R, 0) if not recorded.
-    sums (R, K): the sum of the sampled ||g_s||^2 over s < t. x (R, d): final iterates. diverged (R,): the
+    sums (R, K): the sum of the sampled ||g_s||^2 over s < t. x (R, d): final iterates. points (R, K, d): the iterates,
+    shape (R, 0, d) if not recorded. diverged (R,): the
     step at which a replicate stopped because a norm was not finite, -1 if none did; its later records are NaN.
     """
 
@@ -36,6 +39,7 @@ class Run:
     grad_norm2: Record
     sums: Record
     x: Record
+    points: Record
     diverged: NDArray[np.int64]
 
 
@@ -85,13 +89,14 @@ def simulate(
     block: int = BLOCK,
     progress: Progress | None = None,
     gradients: bool = True,
+    iterates: bool = False,
 ) -> Run:
     """Run `replicates` copies of a setting for `steps` steps.
 
     times: sorted record times in 0..steps, shape (K,), or (replicates, K) when each copy has its own; default
     `record_times`. first_replicate: the number of the first copy; copies numbered alike are alike bit for
     bit, so a run can be extended. threads: default one per core; results do not depend on it, nor on `block`.
-    gradients: record ||grad f||^2 too, for which every record takes a full gradient.
+    gradients: record ||grad f||^2 too, for which every record takes a full gradient. iterates: record x too.
     Raises InputError for counts below 1, a negative seed or times outside the run.
     """
     steps = check_count(steps, argument="steps")
@@ -104,13 +109,13 @@ def simulate(
     block = check_count(block, argument="block")
     shared = record_times(steps) if times is None else _checked_times(times, steps, replicates)
     K, d = shared.shape[-1], setting.problem.d
-    check_memory(replicates * (d + 4 * K), what=f"a run of {replicates} replicates")
+    check_memory(replicates * (d + 4 * K + (K * d if iterates else 0)), what=f"a run of {replicates} replicates")
     own = _writable(shared, replicates)
     x = np.tile(setting.x0, (replicates, 1))
     numbers = np.arange(first_replicate, first_replicate + replicates)
     return _simulate(
         setting, setting.sampling.data, numbers, x, shared, own, steps, seed, threads, block, progress or Progress(),
-        gradients,
+        gradients, iterates,
     )  # fmt: skip
 
 
@@ -167,6 +172,7 @@ def _simulate(
     block: int,
     progress: Progress,
     gradients: bool,
+    iterates: bool = False,
 ) -> Run:
     from . import dispatch
 
@@ -174,6 +180,7 @@ def _simulate(
     loop = dispatch.compiled_loop(type(problem.data), type(setting.method.data))
     R, K = own.shape
     gaps, norms, sums = (np.full((R, columns), np.nan) for columns in (K, K if gradients else 0, K))
+    points = np.full((R, K if iterates else 0, problem.d), np.nan)
     state = np.zeros((R, 2), dtype=np.int64)
     state[:, 1] = -1
     running = np.zeros(R)
@@ -182,14 +189,14 @@ def _simulate(
 
     def work(rows: slice) -> None:
         control = progress.register()
-        scratch = _scratch(problem, sampling)
+        room = _scratch(problem, sampling, setting.method)
         for first in range(0, steps, block):
             last = min(first + block, steps)
             windows = [schedule.window(first, last) for schedule in (setting.gamma, setting.rho, setting.lam)]
             loop(
                 problem.data, setting.method.data, sampling, seed64, numbers[rows], x[rows],
                 first, last, last == steps, *windows, own[rows], gaps[rows], norms[rows], sums[rows],
-                state[rows], running[rows], *scratch, control,
+                points[rows], state[rows], running[rows], *room, control,
             )  # fmt: skip
             if control[0]:
                 return
@@ -201,7 +208,7 @@ def _simulate(
         with ThreadPoolExecutor(workers) as pool:
             for future in [pool.submit(work, part) for part in parts]:
                 future.result()
-    return Run(times, gaps, norms, sums, x, state[:, 1].copy())
+    return Run(times, gaps, norms, sums, x, points, state[:, 1].copy())
 
 
 def _parts(R: int, workers: int) -> list[slice]:
@@ -212,13 +219,15 @@ def _parts(R: int, workers: int) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
-def _scratch(problem: Problem, sampling: SamplingData) -> tuple[Any, ...]:
+def _scratch(problem: Problem, sampling: SamplingData, method: Method) -> tuple[Any, ...]:
     everyone, ones = np.arange(problem.n), np.ones(problem.n)
     indices, weights = np.zeros(sampling.largest, dtype=np.int64), np.zeros(sampling.largest)
     if sampling.kind == FULL:
         indices[:], weights[:] = everyone, 1.0
     marks = np.zeros(problem.n if sampling.kind == 2 else 0, dtype=np.int64)
-    return everyone, ones, indices, weights, marks, _aligned(problem.d), _aligned(problem.d)
+    d = problem.d
+    more = (scratch(method.data) - 1) * stride(d)
+    return everyone, ones, indices, weights, marks, _aligned(d), _aligned(d + more)
 
 
 def _aligned(d: int) -> Record:

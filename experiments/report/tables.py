@@ -63,7 +63,7 @@ def verify_lines(results: Sequence[ClaimResult]) -> Iterator[str]:
             if row is None:
                 continue
             problems = f"  {len({e.instance for e in rows})} {origin}"
-            method = _ROUTES[row.route] + (f", R={row.replicates}" if row.replicates > 1 else "")
+            method = _ROUTES.get(row.route, row.route)[:20] + (f", R={row.replicates}" if row.replicates > 1 else "")
             t = f"{row.at:.0f}" if row.route in RUNS and np.isfinite(row.at) else "-"
             ratio = f"{row.ratio:.4f}" if np.isfinite(row.ratio) else "-"
             yield f"{problems:<16}{method:<21}{t:>8} {number(row.measured):>10} {number(row.bound):>10} {ratio:>8}"

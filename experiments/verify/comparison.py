@@ -45,7 +45,7 @@ class Comparison:
 
     route: how it was measured. abscissa: times, or numbers of points. measured, error: values and their rounding
     floor, or the standard error when `replicates` > 1. bound: the bound with named constants scaled; infinite where
-    nothing is stated. before: for one-step expectations, the gap before the step.
+    nothing is stated. before: for one-step expectations, the gap before the step. complete: `error` covers both sides.
     """
 
     route: str
@@ -55,10 +55,13 @@ class Comparison:
     bound: Callable[[Scale], Values]
     replicates: int = 1
     before: Values | None = None
+    complete: bool = False
 
     def tolerance(self, bound: Values) -> Values:
         """The rounding of measured and bound together. A bound is made of constants (eigenvalues, sums over components)
         that carry some dozens of roundings, and multiplies up to t factors, each with as many."""
+        if self.complete:
+            return self.error
         steps = np.ones(len(bound)) if self.before is not None else np.minimum(self.abscissa + 1.0, LONGEST_POWER)
         with np.errstate(invalid="ignore"):
             return np.asarray(self.error + CONSTANTS * steps * np.abs(bound) + UNDERFLOW)
@@ -79,7 +82,7 @@ class Comparison:
         """Which entries stand out of rounding."""
         if self.replicates > 1:
             return np.ones(len(self.measured), dtype=bool)
-        return np.asarray(self.error < VISIBLE * self.measured)
+        return np.asarray(self.error < VISIBLE * np.abs(self.measured))
 
     def critical_scale(self, name: str) -> Critical | None:
         """The scale of constant `name` at which the bound first fails; None where these values say nothing about it."""
@@ -155,13 +158,17 @@ def compare(case: Case, found: Comparison, *, critical: bool = True) -> Evidence
     """Curves without sampling error: violated where the measured exceeds the bound by more than the floor."""
     measured = found.measured
     bound = found.bound(case.scale)
-    floor = found.tolerance(np.where(np.isfinite(bound), bound, 0.0)) + found.cancelled(case.scale, case.claim.constants)
+    floor = found.tolerance(np.where(np.isfinite(bound), bound, 0.0)) + found.cancelled(
+        case.scale, case.claim.constants
+    )
     finite = np.isfinite(measured)
     excess = np.where(finite, measured - bound - floor, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(bound > 0, measured / bound, np.where(measured > floor, np.inf, 1.0))
+        if found.complete and (bound < 0).any():  # a lower bound with its signs changed
+            ratio = np.where(measured != 0, bound / measured, np.inf)
     ratio[~finite] = np.inf
-    seen = ~finite | (floor < VISIBLE * np.maximum(np.abs(bound), measured))
+    seen = ~finite | (floor < VISIBLE * np.maximum(np.abs(bound), np.abs(measured)))
     stated = np.isfinite(bound)
     if not stated.any():
         return case.nothing(found.route, "horizon too short: nothing is claimed so early")

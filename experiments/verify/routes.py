@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from experiments.engine.run import Progress
 from theory.claim import Claim, Kind
 
-from . import cycle, points, runs, sampled
+from . import cycle, points, runs, sampled, trials
 from .case import Case
 from .verdict import Evidence, Verdict
 
@@ -63,9 +63,9 @@ OPTIONAL = ("stationary", "paths", "cycle")
 
 def routes_of(claim: Claim, *, steps: int, deterministic: bool) -> tuple[str, ...]:
     """The routes that a claim's formulas allow on an instance; steps = 0 asks for expectations at points only."""
-    if claim.kind is Kind.EXACT:
+    if claim.kind is Kind.EXACT and claim.curve is not None:
         return ("plateau", "cycle")
-    chosen: tuple[str, ...] = ()
+    chosen = tuple(trials.TRIAL + name for name in claim.trials)
     if claim.at_points is not None:
         chosen += ("points", "second-moments")
     if claim.one_step is not None:
@@ -79,6 +79,11 @@ def routes_of(claim: Claim, *, steps: int, deterministic: bool) -> tuple[str, ..
 
 def take(route: str, case: Case, means: Means) -> Evidence | None:
     """The evidence of one route; None where an optional one is not available."""
+    if route.startswith(trials.TRIAL):
+        return trials.trial_evidence(
+            route.removeprefix(trials.TRIAL), case, seed=means.seed, instances=means.instances, progress=means.control,
+            budget=means.budget,
+        )  # fmt: skip
     found = ROUTES[route](case, means)
     if route in OPTIONAL and found.verdict is Verdict.INCONCLUSIVE and found.reason.startswith(UNAVAILABLE):
         return None

@@ -24,6 +24,7 @@ from .record import case_key, evidence_as_record, evidence_from_record
 from .routes import UNAVAILABLE, Means, routes_of, take
 from .search import search
 from .sharpness import Sharpness, profile
+from .trials import TRIAL
 from .verdict import Evidence, Verdict
 
 Profile = Literal["quick", "full"]
@@ -139,8 +140,9 @@ def _control_case(claim: Claim, control: Control) -> Case:
     if control.facts is not None:
         facts = control.facts(facts)
     setting = instance.setting if control.setting is None else control.setting(instance.setting)
+    stated = claim if control.broken is None else control.broken(claim)
     return Case(
-        claim.without_hypotheses(), setting, facts, instance.steps, control.scale, instance.origin, instance.replay
+        stated.without_hypotheses(), setting, facts, instance.steps, control.scale, instance.origin, instance.replay
     )
 
 
@@ -150,7 +152,11 @@ def _instance_job(claim: Claim, instance: Instance) -> _Job:
 
 
 def _control_job(claim: Claim, control: Control) -> _Job:
-    route = "plateau" if claim.kind is Kind.EXACT else control.route
+    route = control.route
+    if claim.kind is Kind.EXACT and claim.curve is not None:
+        route = "plateau"
+    elif route in claim.trials:
+        route = TRIAL + route
     if claim.corrected is None:
         return _Job(claim, _control_case(claim, control), (route,), control)
     true = claims[claim.corrected]
@@ -168,7 +174,7 @@ def plan(ids: Sequence[str], *, seed: int, profile: Profile) -> list[_Job]:
             jobs += [_instance_job(claim, family.draw(rng, claim)) for _ in range(count)]
         jobs += [_Job(claim, corpus_case(claim, entry), (CORPUS,)) for entry in entries(claim_id)]
         jobs += [_control_job(claim, control) for control in claim.controls]
-        if EVALUATIONS[profile] and claim.kind is not Kind.EXACT:
+        if EVALUATIONS[profile] and claim.searchable:
             jobs += [_Job(claim, None, (f"{SEARCH} {name}",)) for name in claim.named_constants]
     return jobs
 
@@ -259,8 +265,12 @@ def judge(claim: Claim, evidence: Sequence[Evidence], controls: Sequence[Control
     silent = [e for e in spoken if e.verdict is Verdict.INCONCLUSIVE]
     if silent or not spoken:
         return Verdict.INCONCLUSIVE, silent[0].reason if silent else evidence[0].reason if evidence else "no evidence"
+    if claim.kind is Kind.ORDER:
+        return Verdict.RATE_SEEN, spoken[0].reason
+    if claim.kind is Kind.CONJECTURE:
+        return Verdict.CONJECTURE, ""
     if claim.kind is Kind.EXACT:
-        return Verdict.EXACT, f"to at least {claim.digits} digits"
+        return Verdict.EXACT, f"to at least {claim.digits} digits" if claim.digits else ""
     return Verdict.CONSISTENT, ""
 
 

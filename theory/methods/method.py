@@ -27,3 +27,13 @@ class Method:
     data: Any
     lam: Schedule = NO_MIXING
     uses_rho: bool = True
+
+    @property
+    def family(self) -> str:
+        """The SPEC without its parameters."""
+        return self.name.partition(":")[0]
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The numbers of the rule itself, by name."""
+        return {name: float(value) for name, value in self.data._asdict().items() if name != "unused"}
