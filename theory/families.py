@@ -84,9 +84,9 @@ def replay(problem: str, sampling: str, setting: Setting, steps: int, x0: str | 
     words = [f"--problem {shlex.quote(problem)}", f"--sampling {shlex.quote(sampling)}", f"--gamma {setting.gamma}"]
     if setting.method.uses_rho:
         words.append(f"--rho {setting.rho}")
-    if setting.method.family == "unified-sam":
+    if setting.method.uses_rho and setting.method.uses_lam:
         words.append(f"--lam {setting.lam}")
-    elif setting.method.parameters:
+    if ":" in setting.method.name and setting.method.family != "unified-sam":
         words.append(f"--method {shlex.quote(setting.method.name)}")
     if x0 is not None:
         words.append(f"--x0 {x0}")

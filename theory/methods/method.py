@@ -20,13 +20,14 @@ class Method:
     """An update rule.
 
     name: the SPEC. data: the NamedTuple whose class picks the `step` kernel. lam: the mixing schedule in
-    [0, 1], 0 for methods that have none. uses_rho: whether the radius matters.
+    [0, 1], 0 for methods that have none. uses_rho: whether the radius matters. uses_lam: whether the mixing does.
     """
 
     name: str
     data: Any
     lam: Schedule = NO_MIXING
     uses_rho: bool = True
+    uses_lam: bool = True
 
     @property
     def family(self) -> str:
