@@ -142,6 +142,15 @@ class Sampling:
             squares = squares + self.moment.block_weights[self.moment.blocks]
         return bool(np.all(squares == 1.0))
 
+    @property
+    def expected_size(self) -> float:
+        """How many components one draw evaluates, on average; a component drawn twice counts twice."""
+        if self.kind == INDEPENDENT:
+            return float(self.data.probabilities.sum())
+        if self.kind == BLOCKS:
+            return float(sum(p * len(block) for p, block in zip(self.probabilities, self.blocks(), strict=True)))
+        return float({FULL: self.n, SINGLE: 1}.get(self.kind, self.data.tau))
+
     def blocks(self) -> list[Indices]:
         """The blocks of a partition sampling."""
         starts, members = self.data.starts, self.data.members

@@ -19,9 +19,9 @@ def list_claims(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     plugin: Plugin = None,
 ) -> None:
-    """List the claims: id, kind, provenance, source."""
+    """List the claims by paper: id, kind, provenance, title."""
     load(plugin)
-    from theory.claim import claims
+    from theory.claim import Provenance, claims
 
     chosen = [claims[claim_id] for claim_id in matching(glob)]
     rows = [(c.id, c.kind.value, c.source.provenance.value, str(c.source)) for c in chosen]
@@ -35,11 +35,20 @@ def list_claims(
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("claim", no_wrap=True)
-    for heading in ("kind", "provenance", "source"):
+    for heading in ("kind", "provenance", "in the paper", "title"):
         table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    open_console().print(table)
+    papers = list(dict.fromkeys(claim.source.paper for claim in chosen))
+    console = open_console()
+    for number, paper in enumerate(papers, 1):
+        own = [claim for claim in chosen if claim.source.paper == paper]
+        for claim in own:
+            shape = "shape of " if claim.source.provenance is Provenance.DERIVED and claim.source.number else ""
+            place = shape + (claim.source.number or "")
+            words = claim.kind.value, claim.source.provenance.value, place, claim.title
+            table.add_row(f"[{number}] {claim.id}", *words, end_section=claim is own[-1])
+    console.print(table, markup=False)
+    for number, paper in enumerate(papers, 1):
+        console.print(f"[{number}] {paper}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example:  ravine show unified-sam/pl-constant")
