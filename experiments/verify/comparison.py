@@ -158,9 +158,9 @@ def compare(case: Case, found: Comparison, *, critical: bool = True) -> Evidence
     """Curves without sampling error: violated where the measured exceeds the bound by more than the floor."""
     measured = found.measured
     bound = found.bound(case.scale)
-    floor = found.tolerance(np.where(np.isfinite(bound), bound, 0.0)) + found.cancelled(
-        case.scale, case.claim.constants
-    )
+    floor = found.tolerance(np.where(np.isfinite(bound), bound, 0.0))
+    if not found.complete:
+        floor = floor + found.cancelled(case.scale, case.claim.constants)
     finite = np.isfinite(measured)
     excess = np.where(finite, measured - bound - floor, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):

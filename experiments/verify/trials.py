@@ -163,12 +163,17 @@ LEAST_SLOPES = 3
 """Slopes between neighbouring entries needed to see whether they settle."""
 
 
+SETTLING = 0.9
+"""Changes of the slope that shrink by less than this factor from entry to entry have not settled."""
+
+
 def _order(case: Case, trial: Trial, order: Order) -> Evidence:
     """Slopes of log measured against log at between neighbouring entries, which must settle at the claimed exponent.
 
-    Entries come in order towards the limit. What is missing after the last slope is taken to be at most twice its last
-    change (they converge geometrically where `at` is halved), plus what the entries' errors do to it. The claimed
-    exponent must lie in that interval and every neighbour outside.
+    Entries come in order towards the limit, `at` by a constant factor each. The changes of the slope then shrink
+    geometrically, so that the last change and its ratio to the one before say what is missing; twice that is allowed,
+    plus what the entries' errors do to the slope. The claimed exponent must lie in that interval and every neighbour
+    outside; where the changes do not shrink, nothing is said.
     """
     claimed = order.claimed * case.scale.get("exponent", 1.0)
     seen = (trial.error < 0.1 * trial.measured) & (trial.measured > 0)
@@ -181,7 +186,12 @@ def _order(case: Case, trial: Trial, order: Order) -> Evidence:
     slopes = np.diff(np.log(measured)) / steps
     blur = (error[1:] / measured[1:] + error[:-1] / measured[:-1]) / np.abs(steps)
     last = float(slopes[-1])
-    width = 2 * abs(float(slopes[-1] - slopes[-2])) + float(blur[-1] + blur[-2])
+    changes = np.abs(np.diff(slopes))[-2:]
+    noise = float(blur[-1] + blur[-2])
+    ratio = float(changes[1] / changes[0]) if changes[0] > noise else 0.0
+    if ratio >= SETTLING:
+        return case.nothing(trial.route, f"horizon too short: the slopes do not settle, last {last:.4g}")
+    width = 2 * float(changes[1]) * max(1.0, ratio / (1 - ratio)) + noise
     inside = abs(last - claimed) <= width
     told_apart = all(abs(last - other) > width for other in order.neighbours)
     text = f"slope {last:.4g} +- {width:.2g}, claimed {claimed:g}"
