@@ -77,4 +77,22 @@ keep = Kernel("keep", default=_keep_nothing)
 
 step = Kernel("step")
 """step(method, problem, x, indices, weights, m, gamma, rho, lam, g, y) -> ||g||^2: one update of x in place.
-g and y are scratch vectors of length d; g holds the first gradient on return or whatever the method left."""
+g and y are scratch vectors of length d; g holds the first gradient on return or whatever the method left. A method
+that registers `scratch` finds more vectors in y, which is then no point itself: the k-th of them is
+y[k * stride(d) : k * stride(d) + d]."""
+
+
+def _one_vector(method: Any) -> int:
+    """Most methods need g and y alone."""
+    return 1
+
+
+scratch = Kernel("scratch", default=_one_vector)
+"""scratch(method) -> how many vectors of length d the method's `step` needs in y; asked from Python, once a run. It
+goes by the data class, as `step` does, so that no step can be run with less room than it writes to."""
+
+
+@helper
+def stride(d: int) -> int:
+    """From one vector in y to the next: d rounded up to whole cache lines."""
+    return (d + 7) // 8 * 8

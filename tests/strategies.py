@@ -56,6 +56,16 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "one-sided": ("one-sided", "one-sided:q=0.5,d=2,beta=3"),
     "tent": ("tent", "tent:a=0.4,rho=1,beta=2"),
     "sine-stall": ("sine-stall", "sine-stall:rho=0.3,beta=5"),
+    "linear-losses": ("linear-losses:n=4",),
+    "quadratic-losses": ("quadratic-losses:n=4,h=1/0.4", "quadratic-losses:n=5,examples=outlier,flip=2"),
+    "logistic-losses": ("logistic-losses:n=8,d=2,reg=0.1", "logistic-losses:data=breast_cancer,n=30,reg=0.1"),
+    "cosine-losses": ("cosine-losses:n=4", "cosine-losses:n=3,examples=aligned"),
+    "spectrum": ("spectrum:h=1/0.5/0.2", "spectrum:h=2/0.5/0.7,seed=3,basis=rotated", "spectrum:h=3"),
+}
+PROBLEMS |= {
+    name: (name,)
+    for name in problems
+    if name not in PROBLEMS and all(key.default is not key.empty for key in problems.keys(name).values())
 }
 
 SPECS = [spec for specs in PROBLEMS.values() for spec in specs]

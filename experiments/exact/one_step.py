@@ -25,7 +25,8 @@ class OneStep:
     """Exact one-step expectations at P points, each of shape (P,).
 
     t: step numbers. gap, norm2: f - f* and ||grad f||^2 before. next_gap: E gap after. distance: to x*. second_moment:
-    E||grad f_v||^2, where v was enumerated. route: `enumeration` or `moments`.
+    E||grad f_v||^2, where v was enumerated. route: `enumeration` or `moments`. terms: how many numbers each expectation
+    adds up.
     """
 
     t: NDArray[np.int64]
@@ -35,6 +36,7 @@ class OneStep:
     distance: Values
     second_moment: Values | None
     route: str
+    terms: int
 
 
 def one_step_expectations(setting: Setting, points: Values, t: NDArray[np.int64]) -> OneStep | str:
@@ -63,7 +65,7 @@ def one_step_expectations(setting: Setting, points: Values, t: NDArray[np.int64]
         rows.append((probabilities @ run.gap[:, 0], probabilities @ run.sums[:, 0]))
     gap, norm2 = evaluate(setting, points)
     next_gap, second = np.array(rows).T
-    return OneStep(t, gap, norm2, next_gap, _distance(setting, points), second, "enumeration")
+    return OneStep(t, gap, norm2, next_gap, _distance(setting, points), second, "enumeration", len(atoms))
 
 
 def _distance(setting: Setting, points: Values) -> Values:
@@ -84,7 +86,7 @@ def _by_moments(setting: Setting, points: Values, t: NDArray[np.int64]) -> OneSt
         slope = update.mean_M @ z + update.mean_h
         next_gap[k] = 0.5 * z @ H @ z - gamma * z @ H @ slope + 0.5 * gamma**2 * np.sum(H * centred)
     gap, norm2 = evaluate(setting, points)
-    return OneStep(t, gap, norm2, next_gap, _distance(setting, points), None, "moments")
+    return OneStep(t, gap, norm2, next_gap, _distance(setting, points), None, "moments", setting.problem.n)
 
 
 def second_moments_at(setting: Setting, points: Values) -> Values:

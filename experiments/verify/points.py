@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from experiments import rounding
 from experiments.engine.run import evaluate, simulate
 from experiments.exact.one_step import OneStep, one_step_expectations, second_moments_at
+from experiments.rounding import EPS
 from theory.claim import Scale
 from theory.setting import Setting
 
@@ -59,7 +60,7 @@ def one_step_comparison(case: Case, points: Values, t: Steps) -> Comparison | st
         route=ONE_STEP,
         abscissa=np.arange(len(found.gap)),
         measured=found.next_gap,
-        error=floor,
+        error=floor + EPS * (found.terms + 2) * found.next_gap,
         bound=lambda scale: _one_step_bound(case, found, scale),
         before=found.gap,
     )
@@ -87,7 +88,7 @@ def at_points_comparison(case: Case, points: Values, *, by_moments: bool) -> Com
     assert at_points is not None
     if by_moments:
         gap, norm2 = evaluate(case.setting, points)
-        measured = second_moments_at(case.setting, points)
+        measured, terms = second_moments_at(case.setting, points), case.setting.problem.n
     else:
         found = one_step_expectations(case.setting, points, np.zeros(len(points), dtype=np.int64))
         if isinstance(found, str):
@@ -95,14 +96,14 @@ def at_points_comparison(case: Case, points: Values, *, by_moments: bool) -> Com
         if found.second_moment is None:
             return "exact route not available: too many values of v to enumerate"
         points = points[: len(found.gap)]
-        gap, norm2, measured = found.gap, found.norm2, found.second_moment
+        gap, norm2, measured, terms = found.gap, found.norm2, found.second_moment, found.terms
     distance = np.linalg.norm(points - case.setting.problem.centre, axis=1)
     floor = rounding.norm_floor(case.setting, case.facts, measured, distance, np.ones(len(measured)))
     return Comparison(
         route=BY_MOMENTS if by_moments else AT_POINTS,
         abscissa=np.arange(len(measured)),
         measured=measured,
-        error=floor,
+        error=floor + EPS * (terms + 2) * measured,
         bound=lambda scale: at_points(case.facts, gap, norm2, scale),
     )
 

@@ -62,9 +62,18 @@ def test_every_claim_is_complete(claim: Claim) -> None:
     assert claim.hypotheses
     assert claim.families
     assert claim.controls
-    assert claim.curve is not None or claim.at_points is not None
+    assert claim.curve or claim.at_points or claim.trials, "nothing to measure"
+    routes = {"trajectory", "one-step", "points", *claim.trials}
+    assert {control.route for control in claim.controls} <= routes, "a control names a trial that the claim lacks"
     scaled = {name for control in claim.controls for name in control.scale}
     assert scaled <= set(claim.constants), "a control scales a constant that the claim does not name"
+
+
+def test_every_method_has_a_second_implementation() -> None:
+    """At least its name stands in a contract test, beside a transcription of its rule."""
+    text = "".join(path.read_text() for path in (ROOT / "tests" / "contract").glob("test_*.py"))
+    for name in methods:
+        assert re.search(rf'"{name}[":]', text), name
 
 
 def test_public_names_exist() -> None:

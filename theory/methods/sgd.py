@@ -42,3 +42,9 @@ def _sgd_step(
 def sgd() -> Method:
     """Stochastic gradient descent."""
     return Method("sgd", SGD(), uses_rho=False)
+
+
+@methods.register("gd")
+def gd() -> Method:
+    """Gradient descent: the rule of `sgd` under the name it has on the full batch. The name chooses no sampling."""
+    return Method("gd", SGD(), uses_rho=False)
