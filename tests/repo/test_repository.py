@@ -62,7 +62,7 @@ def test_every_claim_is_complete(claim: Claim) -> None:
     assert claim.hypotheses
     assert claim.families
     assert claim.controls
-    assert claim.curve or claim.at_points or claim.trials, "nothing to measure"
+    assert claim.curve or claim.one_step or claim.at_points or claim.trials, "nothing to measure"
     routes = {"trajectory", "one-step", "points", *claim.trials}
     assert {control.route for control in claim.controls} <= routes, "a control names a trial that the claim lacks"
     scaled = {name for control in claim.controls for name in control.scale}
