@@ -60,6 +60,11 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "quadratic-losses": ("quadratic-losses:n=4,h=1/0.4", "quadratic-losses:n=5,examples=outlier,flip=2"),
     "logistic-losses": ("logistic-losses:n=8,d=2,reg=0.1", "logistic-losses:data=breast_cancer,n=30,reg=0.1"),
     "cosine-losses": ("cosine-losses:n=4", "cosine-losses:n=3,examples=aligned"),
+    "cubic": ("cubic", "cubic:h=1/0.3,b=0.3/0.5@1/-0.2,reach=50"),
+    "minima-line": ("minima-line", "minima-line:h=1,s=1,c=0"),
+    "cosine": ("cosine", "cosine:c=1/0.5,w=1/2"),
+    "log-cosh-ridge": ("log-cosh-ridge", "log-cosh-ridge:d=2,rows=3,alpha=0"),
+    "power": ("power", "power:p=3,reach=1"),
     "spectrum": ("spectrum:h=1/0.5/0.2", "spectrum:h=2/0.5/0.7,seed=3,basis=rotated", "spectrum:h=3"),
 }
 PROBLEMS |= {

@@ -13,12 +13,15 @@ All norms are Euclidean, all quantities dimensionless.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from problems.problem import Matrix, Vector
 from theory.claim import Hypothesis
 from theory.schedules import Schedule, constant
 from theory.setting import Facts, Setting
-from theory.trial import Values
+from theory.trial import EPS, Lab, Trial, Values
+
+Bits = NDArray[np.bool_]
 
 PAPER = "Bartlett, Long, Bousquet, The dynamics of sharpness-aware minimization, JMLR 24(316), 2023"
 ABSTRACT_ONLY = "the abstract was read, not the theorems; statement and constants are derived here"
@@ -60,6 +63,22 @@ STABLE = Hypothesis(
     step_limit=True,
 )
 
+AWAY = Hypothesis(
+    "||grad f(x_0)||", lambda f: float(np.sqrt(f.grad_norm2_0)), ">", lambda f: 0.0, "the start is not the minimiser"
+)
+SIMPLE_TOP = Hypothesis(
+    "lambda_1 - lambda_2",
+    lambda f: f.spectrum[0] - second_eigenvalue(f) if f.spectrum else np.nan,
+    ">",
+    lambda f: 0.0,
+    "the largest eigenvalue is simple",
+)
+
+
+def second_eigenvalue(facts: Facts) -> float:
+    """lambda_2; 0 in one dimension, where nothing competes with the only direction."""
+    return facts.spectrum[1] if len(facts.spectrum) > 1 else 0.0
+
 
 def eigenbasis(setting: Setting) -> tuple[Vector, Matrix]:
     """Eigenvalues of the Hessian, largest first, and the eigenvectors as columns."""
@@ -100,3 +119,58 @@ def multipliers(facts: Facts, h: Vector, i: int = 0) -> Vector:
 def suggest_steps(facts: Facts, part: float, rho_part: float) -> tuple[Schedule, Schedule]:
     """gamma = part/L and rho = rho_part/(10 L): a cycle of a tenth of the curvature's length."""
     return constant(part / facts.L_f), constant(0.1 * rho_part / facts.L_f)
+
+
+def factors(facts: Facts, h: Vector, norms: Vector) -> Values:
+    """What one step multiplies each coordinate by where ||g|| = norms (P,), shape (P, d):
+    1 - gamma (1 + rho (1 - kappa) lambda_i) lambda_i - gamma rho kappa lambda_i^2/||g||."""
+    gamma, rho, kappa = facts.gamma.largest, facts.rho.largest, facts.lam.largest
+    return np.asarray(1 - gamma * (1 + rho * (1 - kappa) * h) * h - gamma * rho * kappa * h**2 / norms[:, None])
+
+
+def potential_above(c: Vector, u: Values) -> Values:
+    """J(u) - J_* for u (..., d), free of cancellation, with J_* = -1/(2 c_1) the least value of J.
+
+    With r = ||u|| and m = u' C u/r^2 it is (m r - 1)^2/(2 m) + (m - c_1)/(2 c_1 m).
+    """
+    r2 = (u**2).sum(axis=-1)
+    m = (c * u**2).sum(axis=-1) / r2
+    tilt = ((c - c[0]) * u**2).sum(axis=-1) / r2
+    return np.asarray((m * np.sqrt(r2) - 1) ** 2 / (2 * m) + tilt / (2 * c[0] * m))
+
+
+def scattered(h: Vector, norms: Vector) -> Values:
+    """Points w (P, d) in the eigenbasis with ||g|| = norms (P,), in random directions that are always the same."""
+    w = np.random.default_rng(0).standard_normal((len(norms), len(h)))
+    return np.asarray(w * (norms / np.linalg.norm(w * h, axis=1))[:, None])
+
+
+def shrinking(setting: Setting, facts: Facts, lab: Lab, w: Values) -> tuple[Bits, Bits]:
+    """Which coordinates of the points w (P, d) one step makes smaller, and which change by more than rounding."""
+    h, Q = eigenbasis(setting)
+    after = coordinates(setting, lab.step(setting, setting.problem.centre + w @ Q.T), Q)
+    # Two products with H and two rotations of d terms each, on both sides of the step.
+    noise = 64 * EPS * len(h) * (np.linalg.norm(w, axis=1) + np.linalg.norm(after, axis=1))
+    change = np.abs(np.abs(factors(facts, h, np.linalg.norm(w * h, axis=1))) - 1) * np.abs(w)
+    return np.abs(after) < np.abs(w), change > noise[:, None]
+
+
+def decisions(route: str, found: Bits, stated: Bits) -> Trial:
+    """Yes and no (1 and 0), case by case; one wrong answer is a violation."""
+    right = stated.astype(np.float64)
+    numbers = np.arange(found.size, dtype=np.float64)
+    return Trial(route, numbers, found.astype(np.float64), lambda scale: right, np.zeros(found.size), "=")
+
+
+def sam_edge(gamma: float, rho: float, norms: Values) -> Values:
+    """The curvature lambda that one step of SAM multiplies by -1 where ||g|| = norms > 0, the positive root of
+    gamma lambda + (gamma rho/||g||) lambda^2 = 2: (||g||/(2 rho)) (sqrt(1 + 8 rho/(gamma ||g||)) - 1).
+
+    Written so that nothing cancels for rho much smaller than ||g||; 2/gamma at rho = 0.
+    """
+    return np.asarray(4 / gamma / (1 + np.sqrt(1 + 8 * rho / (gamma * norms))))
+
+
+def usam_edge(gamma: float, rho: float) -> float:
+    """The same for USAM, at every point: the positive root of gamma lambda (1 + rho lambda) = 2."""
+    return float(4 / gamma / (1 + np.sqrt(1 + 8 * rho / gamma)))

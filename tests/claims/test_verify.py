@@ -12,7 +12,16 @@ from experiments.verify.verdict import AGREES
 from ravine.cli import run_command
 from theory.claim import Kind, claims
 
-WANTED = {Kind.UPPER: "consistent", Kind.EXACT: "exact", Kind.REFUTED: "refuted as stated"}
+WANTED = {
+    Kind.UPPER: "consistent",
+    Kind.LOWER: "consistent",
+    Kind.INVARIANCE: "consistent",
+    Kind.LIMIT: "consistent",
+    Kind.EXACT: "exact",
+    Kind.ORDER: "rate seen",
+    Kind.CONJECTURE: "conjecture",
+    Kind.REFUTED: "refuted as stated",
+}
 
 
 @pytest.fixture(scope="module", params=[0, 1])
@@ -65,7 +74,10 @@ def test_json_has_the_agreed_shape(report: dict[str, Any]) -> None:
 
 
 def test_two_routes_one_of_them_exact(report: dict[str, Any]) -> None:
+    # A claim measured by trials of its own has no run to follow by other routes.
     for claim in report["claims"]:
+        if claims[claim["id"]].trials:
+            continue
         routes = {row["route"] for row in claim["evidence"]}
         assert len(routes) >= 2, (claim["id"], routes)
         assert any(route.startswith("exact") for route in routes), (claim["id"], routes)
@@ -73,7 +85,7 @@ def test_two_routes_one_of_them_exact(report: dict[str, Any]) -> None:
 
 def test_sharpness_comes_from_exact_rows_and_has_a_direction(report: dict[str, Any]) -> None:
     for claim in report["claims"]:
-        assert claim["sharpness"], claim["id"]
+        assert claim["sharpness"] or not claims[claim["id"]].constants, claim["id"]
         for entry in claim["sharpness_profile"]:
             assert entry["reads"], claim["id"]
             assert entry["strengthened_by"] in ("larger", "smaller")
