@@ -23,7 +23,10 @@ from theory.trial import EPS, Lab, Trial, Values
 
 Bits = NDArray[np.bool_]
 
-PAPER = "Bartlett, Long, Bousquet, The dynamics of sharpness-aware minimization, JMLR 24(316), 2023"
+PAPER = (
+    "P. L. Bartlett, P. M. Long and O. Bousquet, The Dynamics of Sharpness-Aware Minimization: Bouncing Across Ravines "
+    "and Drifting Towards Wide Minima, JMLR 24(316), 2023"
+)
 ABSTRACT_ONLY = "the abstract was read, not the theorems; statement and constants are derived here"
 
 

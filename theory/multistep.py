@@ -14,7 +14,10 @@ from theory.schedules import Schedule, constant
 from theory.setting import Facts, Setting
 from theory.trial import EPS, Lab, Values
 
-PAPER = "H. Kim, J. Park, Y. Choi and J. Lee, Exploring the Effect of Multi-step Ascent in SAM, arXiv 2302.10181, 2023"
+PAPER = (
+    "H. Kim, J. Park, Y. Choi, W. Lee and J. Lee, Exploring the Effect of Multi-step Ascent in Sharpness-Aware "
+    "Minimization, arXiv 2302.10181, 2023"
+)
 NOTE = "the abstract was read, not the formulas; which ascent rule the paper uses is not known; derived here"
 
 QUADRATIC = Hypothesis(

@@ -32,7 +32,7 @@ from theory.setting import Facts, Setting, facts_of
 from theory.trial import EPS, Lab, Measuring, NotMeasurable, Trial, Values, equal, times_of
 from theory.unified_sam import CONSTANT_GAMMA, CONSTANT_RHO, IS_DETERMINISTIC, POSITIVE_GAMMA
 
-SAM_PAPER = "Long and Bartlett, Sharpness-aware minimization and the edge of stability, JMLR 2024 (arXiv 2309.12488)"
+SAM_PAPER = "P. M. Long and P. L. Bartlett, Sharpness-Aware Minimization and the Edge of Stability, JMLR 25, 2024"
 USAM_PAPER = (
     "Agarwala and Dauphin, SAM operates far from home: eigenvalue regularization as a dynamical phenomenon, ICML 2023"
 )
