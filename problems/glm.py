@@ -450,6 +450,10 @@ class LogisticProblem(Problem):
         return cls(A=scaled(features, scale), b=np.asarray(labels), reg=float(reg), name=title)
 
     @property
+    def strong_convexity(self) -> float:
+        return float(self.data.reg)
+
+    @property
     def component_smoothness(self) -> tuple[Vector, Grade]:
         return _row_squares(self.data.A) / 4 + self.data.reg, Grade.EXACT
 

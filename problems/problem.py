@@ -261,6 +261,17 @@ class Problem(abc.ABC):
         """For a quadratic, the eigenvalues of its Hessian, shape (d,), ascending; empty otherwise."""
         return np.zeros(0)
 
+    @property
+    def strong_convexity(self) -> float:
+        """A number m with f - m ||x||^2/2 convex, 0 where f is not strongly convex or no constant is known."""
+        lowest = float(self.spectrum[0]) if len(self.spectrum) else 0.0
+        return max(lowest, 0.0)
+
+    @property
+    def hessian_lipschitz(self) -> float:
+        """A Lipschitz constant of the Hessian of f, infinite where none is known."""
+        return 0.0 if self.quadratic else math.inf
+
     def hessian(self, x: ArrayLike) -> Matrix:
         """The Hessian of f at x, shape (d, d); central differences of the gradient unless a class knows better, good to
         about 1e-9 relative."""

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from problems.errors import InputError
-from ravine.commands import bench, catalogue, check, doctor, new, plan, run, search, verify  # noqa: F401
+from ravine.commands import bench, catalogue, check, doctor, new, plan, run, schedules, search, verify  # noqa: F401
 from ravine.commands.common import AGREE, BAD_INPUT, INTERRUPTED, app
 
 from .guard import IntruderError, check_packages

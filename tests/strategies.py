@@ -64,6 +64,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "minima-line": ("minima-line", "minima-line:h=1,s=1,c=0"),
     "cosine": ("cosine", "cosine:c=1/0.5,w=1/2"),
     "log-cosh-ridge": ("log-cosh-ridge", "log-cosh-ridge:d=2,rows=3,alpha=0"),
+    "log-cosh": ("log-cosh", "log-cosh:a=1/0/2@0.5/-1/0,k=2/3,b=1/-1"),
     "power": ("power", "power:p=3,reach=1"),
     "spectrum": ("spectrum:h=1/0.5/0.2", "spectrum:h=2/0.5/0.7,seed=3,basis=rotated", "spectrum:h=3"),
 }

@@ -50,6 +50,7 @@ class Measure(enum.Enum):
     """The quantity on the left-hand side."""
 
     SUBOPTIMALITY = "E[f(x_t) - f*]"
+    DISTANCE = "E||x_t - x*||^2"
     GRADIENT_AVERAGE = "weighted average of E||grad f(x_s)||^2 over s < t"
     SECOND_MOMENT = "E||grad f_v(x)||^2 at points x"
     PLATEAU = "f(x_t) - f* at the end"
@@ -131,6 +132,11 @@ class Hypothesis:
         with np.errstate(all="ignore"):
             value, limit = float(self.value(facts)), float(self.limit(facts))
         return Finding(self.name, value, self.relation, limit, _COMPARE[self.relation](value, limit))
+
+
+STAGES = Hypothesis(
+    "stages of the batch size", lambda f: float(f.stages), "=", lambda f: 1.0, "the sampling does not change with t"
+)
 
 
 class OutsideHypotheses(InputError):
@@ -230,7 +236,9 @@ class Claim:
 
     def findings(self, facts: Facts) -> list[Finding]:
         """Every hypothesis with what it found."""
-        return [hypothesis.find(facts) for hypothesis in self.hypotheses]
+        found = [hypothesis.find(facts) for hypothesis in self.hypotheses]
+        # Constants of a growing batch are those of its first stage, of which no claim here speaks.
+        return found if facts.stages == 1 or not found else [*found, STAGES.find(facts)]
 
     def admits(self, facts: Facts) -> bool:
         """All hypotheses hold."""

@@ -20,15 +20,22 @@ def horizon(claim: Claim, facts: Facts, *, longest: int = LONGEST) -> int | None
     """The shortest run, long enough for its last half to count, at whose end the bound is below INFORMATIVE times the
     measured start; None if there is none.
 
-    The start is f(x_0) - f*, or ||grad f(x_0)||^2 for claims about gradients. Accurate to about 5 %.
+    The start is that of `measured_start`. Accurate to about 5 %.
     """
-    start = facts.grad_norm2_0 if claim.measure is Measure.GRADIENT_AVERAGE else facts.gap0
+    start = measured_start(claim, facts)
     if claim.curve is None or not start > 0 or not claim.admits(facts):
         return None
     t = np.unique(np.geomspace(2 * shortest_counted(facts), longest, 400).astype(np.int64))
     with np.errstate(all="ignore"):
         good = claim.curve(facts, t, {}) <= INFORMATIVE * start
     return int(t[good.argmax()]) if good.any() else None
+
+
+def measured_start(claim: Claim, facts: Facts) -> float:
+    """What the claim measures, at t = 0: f(x_0) - f*, or ||grad f(x_0)||^2, or ||x_0 - x*||^2."""
+    if claim.measure is Measure.GRADIENT_AVERAGE:
+        return facts.grad_norm2_0
+    return facts.distance2_0 if claim.measure is Measure.DISTANCE else facts.gap0
 
 
 def shortest_counted(facts: Facts, replicates: int = 64) -> int:

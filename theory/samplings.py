@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from problems.problem import (
     plain,
     weakest,
 )
-from problems.spec import Catalogue
+from problems.spec import Catalogue, read_int
 
 Mask = NDArray[np.bool_]
 
@@ -129,6 +129,16 @@ class Sampling:
     least_probability: float
     probabilities: Vector
     """The law that the name speaks of: of one draw, of taking part, or of each block; empty for tau-nice and full."""
+    later: tuple[tuple[int, Sampling], ...] = ()
+    """From these steps on, one after the other, these samplings are drawn instead: a batch that grows. Everything else
+    here speaks of the first stage."""
+
+    def stages(self, last: int) -> list[tuple[int, int, Sampling]]:
+        """(first step, end, sampling) of each stage before step `last`."""
+        starts = [0, *(start for start, _ in self.later)]
+        parts = [self, *(sampling for _, sampling in self.later)]
+        ends = [*starts[1:], last]
+        return [(a, min(b, last), part) for a, b, part in zip(starts, ends, parts, strict=True) if a < last]
 
     @property
     def kind(self) -> int:
@@ -589,17 +599,47 @@ def _single(problem: Problem, p: str) -> Sampling:
     return single(law, name=f"single:p={p}", varying=problem.varying_components)
 
 
+def staged(kind: str, tau: str, most: int, build: Callable[[int], Sampling]) -> Sampling:
+    """The sampling of a batch size, a number or a schedule of whole numbers; sizes above `most` are cut to it.
+
+    Raises InputError for a schedule that does not stand still between changes, as `doubling` and `doubling-epoch` do.
+    """
+    from theory.schedules import read_schedule
+
+    if ":" not in tau:
+        return build(read_int(tau, argument=f"tau of sampling {kind!r}"))
+    schedule = read_schedule(tau, argument="tau", low=1.0)
+    if schedule.breaks is None:
+        raise InputError(
+            f"tau of sampling {kind!r} must be a whole number or a batch schedule such as "
+            f"doubling:start=4,every=400, got {tau!r}"
+        )
+    sizes = [int(schedule.at(t)) for t in (0, *schedule.breaks)]
+    parts = {size: build(size) for size in sorted({min(size, most) for size in sizes})}
+    later, now = [], min(sizes[0], most)
+    for start, size in zip(schedule.breaks, sizes[1:], strict=True):
+        if min(size, most) != now:
+            now = min(size, most)
+            later.append((start, parts[now]))
+    first = parts[min(sizes[0], most)]
+    return replace(first, name=f"{kind}:tau={tau}", later=tuple(later))
+
+
 @samplings.register("tau-nice")
-def _tau_nice(problem: Problem, tau: int) -> Sampling:
-    return tau_nice(problem.n, tau)
+def _tau_nice(problem: Problem, tau: str) -> Sampling:
+    """tau is a number or a batch schedule, cut off at n."""
+    return staged("tau-nice", tau, problem.n, lambda size: tau_nice(problem.n, size))
 
 
 @samplings.register("replacement")
-def _replacement(problem: Problem, tau: int, q: str | None = None) -> Sampling:
+def _replacement(problem: Problem, tau: str, q: str | None = None) -> Sampling:
+    """tau is a number or a batch schedule, cut off at n."""
     if q is None:
-        return replacement(np.full(problem.n, 1 / problem.n), tau)
+        even = np.full(problem.n, 1 / problem.n)
+        return staged("replacement", tau, problem.n, lambda size: replacement(even, size))
     law = read_array(q, argument="q of sampling 'replacement'")
-    return replacement(law, tau, name=f"replacement:tau={tau},q={q}", varying=problem.varying_components)
+    size = read_int(tau, argument="tau of sampling 'replacement'")
+    return replacement(law, size, name=f"replacement:tau={tau},q={q}", varying=problem.varying_components)
 
 
 @samplings.register("independent")

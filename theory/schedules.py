@@ -33,8 +33,9 @@ class Schedule:
     """A number for every step.
 
     name: the SPEC, or the number itself. formula: maps an array of step numbers t >= 0 to values.
-    largest, smallest: supremum and infimum over t. constant: the one value, or None if it changes. closed: for a
-    power p, the sum over t < T of the values to the power p as a function of T >= 1.
+    largest, smallest: supremum and infimum over t. constant: the one value, or None if it changes. breaks: the
+    steps at which a value that stands still in between changes; None if it is not such a schedule. closed: for a power
+    p, the sum over t < T of the values to the power p as a function of T >= 1.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Schedule:
     largest: float
     smallest: float = 0.0
     constant: float | None = None
+    breaks: tuple[int, ...] | None = None
     closed: Mapping[int, ClosedForm] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, t: NDArray[np.int64] | NDArray[np.float64] | int) -> NDArray[np.float64]:
@@ -358,6 +360,7 @@ def _stages(name: str, sizes: list[int], lengths: list[int]) -> Schedule:
         lambda t: values[np.searchsorted(edges, t, side="right")],
         float(sizes[-1]),
         float(sizes[0]),
+        breaks=tuple(int(edge) for edge in edges if edge < 2**62),
         closed={power: partial(total, power=power) for power in (-1, 1, 2)},
     )
 

@@ -11,10 +11,13 @@ from numpy.typing import ArrayLike
 
 from problems.errors import InputError
 from problems.problem import Grade, Problem, Vector, as_vector, weakest
+from problems.stability import Losses, NeighbouringData
 from theory.methods.method import Method
 from theory.methods.unified_sam import unified_sam
 from theory.samplings import Sampling, er_constants, full, largest_smoothness
 from theory.schedules import Schedule, constant, read_schedule
+from theory.smoothness import expected_smoothness, is_convex, noise
+from theory.variance import largest_variance
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,13 @@ class Facts:
     ||grad f(x_0)||^2. gamma, rho, lam: schedules. deterministic: full batch or n = 1. quadratic: f is quadratic.
     least_probability: of the rarest event of the sampling. grades: of each named constant. n, d: components and
     dimension. spectrum: for quadratic f, the eigenvalues of its Hessian, largest first; else empty. bounded: f has a
-    lower bound; gap0 is infinite where it has none. parameters: of the method, by name.
+    lower bound; gap0 is infinite where it has none. parameters: of the method, by name. stages: how many batch sizes
+    the run goes through; every constant is that of the first. variance: the largest E||grad f_v(x) - grad f(x)||^2
+    over all x, infinite where unbounded or unknown. strong_convexity: 0 where f is not
+    strongly convex or no constant is known. hessian_lipschitz: infinite where none is known.
+    distance2_0: ||x_0 - x*||^2, NaN without a known x*. convex: f is known to be convex. expected_smoothness, noise:
+    see `theory.smoothness`. losses: of two data sets that differ in one example, what holds for every example on a ball
+    that holds the run; None for other problems.
     """
 
     mu: float
@@ -120,6 +129,15 @@ class Facts:
     spectrum: tuple[float, ...] = ()
     bounded: bool = True
     parameters: Mapping[str, float] = field(default_factory=dict)
+    stages: int = 1
+    variance: float = math.inf
+    distance2_0: float = math.nan
+    convex: bool = False
+    expected_smoothness: float = math.inf
+    noise: float = math.nan
+    losses: Losses | None = None
+    strong_convexity: float = 0.0
+    hessian_lipschitz: float = math.inf
 
     @property
     def L(self) -> float:
@@ -138,12 +156,20 @@ class Facts:
         return replace(self, gamma=as_schedule[0], rho=as_schedule[1], lam=as_schedule[2])
 
 
+def _losses(setting: Setting) -> Losses | None:
+    if not isinstance(setting.problem, NeighbouringData):
+        return None
+    radius = setting.method.parameters.get("radius", math.inf)
+    return setting.problem.losses(max(radius, float(np.linalg.norm(setting.x0))))
+
+
 def facts_of(setting: Setting) -> Facts:
     """Take the facts from a setting. Raises InputError when the pair has no known ER constants."""
     problem, sampling = setting.problem, setting.sampling
     er = er_constants(problem, sampling)
     L_S = largest_smoothness(problem, sampling)
     smoothness, grade = problem.component_smoothness
+    variance = largest_variance(problem, sampling)
     return Facts(
         mu=problem.mu.value,
         L_f=problem.L.value,
@@ -172,10 +198,20 @@ def facts_of(setting: Setting) -> Facts:
             "A": er.grade,
             "B": er.grade,
             "C": er.grade,
+            "variance": variance.grade,
         },
         n=problem.n,
         d=problem.d,
         spectrum=tuple(float(value) for value in problem.spectrum[::-1]),
         bounded=problem.bounded,
         parameters=setting.method.parameters,
+        stages=1 + len(setting.sampling.later),
+        variance=variance.value,
+        strong_convexity=problem.strong_convexity,
+        hessian_lipschitz=problem.hessian_lipschitz,
+        distance2_0=math.nan if problem.minimiser is None else float(np.sum((setting.x0 - problem.minimiser) ** 2)),
+        convex=is_convex(problem),
+        expected_smoothness=expected_smoothness(problem, sampling).value,
+        noise=noise(problem, sampling),
+        losses=_losses(setting),
     )

@@ -187,19 +187,24 @@ def _simulate(
     workers = min(threads or os.cpu_count() or 1, R)
     seed64 = np.uint64(seed)
 
+    stages = [(first, last, part.data) for first, last, part in setting.sampling.stages(steps)]
+    if sampling is not setting.sampling.data:
+        stages = [(0, steps, sampling)]
+
     def work(rows: slice) -> None:
         control = progress.register()
-        room = _scratch(problem, sampling, setting.method)
-        for first in range(0, steps, block):
-            last = min(first + block, steps)
-            windows = [schedule.window(first, last) for schedule in (setting.gamma, setting.rho, setting.lam)]
-            loop(
-                problem.data, setting.method.data, sampling, seed64, numbers[rows], x[rows],
-                first, last, last == steps, *windows, own[rows], gaps[rows], norms[rows], sums[rows],
-                points[rows], state[rows], running[rows], *room, control,
-            )  # fmt: skip
-            if control[0]:
-                return
+        for start, end, drawn in stages:
+            room = _scratch(problem, drawn, setting.method)
+            for first in range(start, end, block):
+                last = min(first + block, end)
+                windows = [schedule.window(first, last) for schedule in (setting.gamma, setting.rho, setting.lam)]
+                loop(
+                    problem.data, setting.method.data, drawn, seed64, numbers[rows], x[rows],
+                    first, last, last == steps, *windows, own[rows], gaps[rows], norms[rows], sums[rows],
+                    points[rows], state[rows], running[rows], *room, control,
+                )  # fmt: skip
+                if control[0]:
+                    return
 
     parts = _parts(R, workers)
     if len(parts) == 1:

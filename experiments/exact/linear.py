@@ -178,6 +178,8 @@ def unavailable(setting: Setting) -> str | None:
     """Why a setting's moments cannot be had, as a clause; None where they can."""
     if not is_linear(setting):
         return f"{UNAVAILABLE}the step of {setting.method.name} is not linear in x"
+    if setting.sampling.later:
+        return f"{UNAVAILABLE}the batch size changes with t"
     if components_of(setting) is None:
         return f"{UNAVAILABLE}{setting.problem.name} is not a sum of quadratics"
     if not np.isfinite(setting.sampling.moment.diagonal).all():

@@ -6,13 +6,13 @@ With m = E z, S = E z z' and z = x - x*,
     S+ = S - gamma (E[M] S + S E[M]) - gamma (E[h] m' + m E[h]')
            + gamma^2 (E[M S M] + E[M m h'] + E[M m h']' + E[h h']),
 
-E[f(x) - f*] = tr(H S)/2 and E||grad f||^2 = tr(H S H), H the Hessian of f.
+E[f(x) - f*] = tr(H S)/2, E||grad f||^2 = tr(H S H) and E||x - x*||^2 = tr S, H the Hessian of f.
 
 Rounding. One step of the recursion is wrong by at most c EPS times the size of its terms, c = 4 (d + terms + 8), and
 whatever is wrong before it grows at most by q = lambda_max(H^-1/2 E[(I - gamma M) H (I - gamma M)] H^-1/2), the largest
 factor by which a step multiplies E[f - f*]. So the error of E gap obeys e+ = q e + c EPS (s gap + noise), with
 s = (1 + gamma ||E M||)^2 + gamma^2 lambda_max(H^-1/2 E[M H M] H^-1/2) and noise = gamma^2 tr(H E[h h'])/2. A gradient's
-square is at most 2 L times a gap, and so is its error.
+square is at most 2 L times a gap, and so is its error. For E||x - x*||^2 the same holds with 2 I in the place of H.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Moments:
     """Exact expectations at recorded times, K of them, and the rounding floor of each.
 
     times (K,). gap (K,): E[f(x_t) - f*]. grad_norm2 (K,): E||grad f(x_t)||^2. average (K,): the average of
-    E||grad f(x_s)||^2 over s < t with weights (1 + growth)^-(s+1), NaN at t = 0. mean (d,), second (d, d): E z and
-    E z z' at the last time. Infinite where the recursion overflows.
+    E||grad f(x_s)||^2 over s < t with weights (1 + growth)^-(s+1), NaN at t = 0. distance2 (K,): E||x_t - x*||^2.
+    mean (d,), second (d, d): E z and E z z' at the last time. Infinite where the recursion overflows.
     """
 
     times: NDArray[np.int64]
@@ -52,6 +52,8 @@ class Moments:
     gap_error: Values
     norm_error: Values
     average_error: Values
+    distance2: Values
+    distance_error: Values
     mean: Vector
     second: Matrix
 
@@ -95,22 +97,22 @@ def largest_factor(hessian: Matrix, moved: Matrix) -> float:
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """e+ = q e + slope gap + level; see the module's docstring."""
+    """e+ = q e + slope value + level, for value = tr(W S)/2; see the module's docstring."""
 
     q: float
     slope: float
     level: float
 
 
-def error_model(update: Update, hessian: Matrix, gamma: float) -> ErrorModel:
-    """The error recursion of one step."""
-    square = gamma**2 * update.second(hessian)
-    mixed = gamma * (update.mean_M @ hessian)
-    c = 4 * (len(hessian) + update.count + 8) * EPS
+def error_model(update: Update, W: Matrix, gamma: float) -> ErrorModel:
+    """The error recursion of one step, for tr(W S)/2: W is the Hessian for the gap and 2 I for the distance."""
+    square = gamma**2 * update.second(W)
+    mixed = gamma * (update.mean_M @ W)
+    c = 4 * (len(W) + update.count + 8) * EPS
     stretch = (1 + gamma * float(np.linalg.norm(update.mean_M, 2))) ** 2
-    slope = c * (stretch + largest_factor(hessian, square))
-    level = c * gamma**2 * 0.5 * float(np.sum(hessian * update.noise))
-    return ErrorModel(largest_factor(hessian, hessian - mixed - mixed.T + square), slope, level)
+    slope = c * (stretch + largest_factor(W, square))
+    level = c * gamma**2 * 0.5 * float(np.sum(W * update.noise))
+    return ErrorModel(largest_factor(W, W - mixed - mixed.T + square), slope, level)
 
 
 def _start(setting: Setting) -> Vector:
@@ -137,8 +139,10 @@ def _step_by_step(
     S = np.outer(m, m)
     control = progress.register()
     fixed = setting.gamma.constant is not None and (setting.rho.constant is not None or not family.radius)
-    model, largest = ErrorModel(1.0, 0.0, 0.0), (-1.0, -1.0)
-    error, total, total_error, weight = 0.0, 0.0, 0.0, 0.0
+    twice = 2 * np.eye(len(H))
+    model = apart = ErrorModel(1.0, 0.0, 0.0)
+    largest = (-1.0, -1.0)
+    error, distance_error, total, total_error, weight = 0.0, 0.0, 0.0, 0.0, 0.0
     rows: list[tuple[float, ...]] = []
     t = 0
     for wanted in times:
@@ -149,34 +153,37 @@ def _step_by_step(
             if gamma > largest[0] or rho > largest[1]:
                 # q is convex in gamma and 1 at gamma = 0, the other two rise with it: these hold for smaller steps too.
                 largest = max(gamma, largest[0]), max(rho, largest[1])
-                made = error_model(family.at(largest[1]), H, largest[0])
-                model = made if fixed else replace(made, q=max(made.q, 1.0))
+                made = [error_model(family.at(largest[1]), W, largest[0]) for W in (H, twice)]
+                model, apart = made if fixed else (replace(each, q=max(each.q, 1.0)) for each in made)
             gap, norm2 = 0.5 * float(np.sum(H * S)), float(np.sum(H2 * S))
             total, weight = (1 + growth) * total + norm2, (1 + growth) * weight + 1
             total_error = (1 + growth) * total_error + 2 * L * error + EPS * weight * norm2
             error = model.q * error + model.slope * gap + model.level
+            distance_error = apart.q * distance_error + apart.slope * float(np.trace(S)) + apart.level
             m, S = _advance(update, gamma, m, S)
             t += 1
             if (t & 255) == 0:
                 control[1] += 256
         gap, norm2 = 0.5 * float(np.sum(H * S)), float(np.sum(H2 * S))
         mean = total / weight if weight else np.nan
-        rows.append((gap, norm2, mean, error, 2 * L * error, total_error / weight if weight else np.nan))
+        average_error = total_error / weight if weight else np.nan
+        rows.append((gap, norm2, mean, error, 2 * L * error, average_error, float(np.trace(S)), distance_error))
     return _recorded(times, np.array(rows), m, S)
 
 
 def _by_powers(setting: Setting, family: Family, times: NDArray[np.int64], growth: float) -> Moments:
-    """The state (1, m, vec S, total, weight, error, total of errors) is advanced by powers of one matrix."""
+    """The state (1, m, vec S, total, weight, error, total of errors, error of the distance) is advanced by powers of
+    one matrix."""
     gamma = setting.gamma.largest
     update = family.at(setting.rho.largest if family.radius else 0.0)
     H, L = family.hessian, setting.problem.L.value
     d = len(H)
     m = _start(setting)
-    model = error_model(update, H, gamma)
-    one, means, seconds = 0, slice(1, 1 + d), slice(1 + d, 1 + d + d * d)
-    total, weight, error, total_error = range(1 + d + d * d, 5 + d + d * d)
-    T = np.zeros((total_error + 1, total_error + 1))
     eye = np.eye(d)
+    model, apart = error_model(update, H, gamma), error_model(update, 2 * eye, gamma)
+    one, means, seconds = 0, slice(1, 1 + d), slice(1 + d, 1 + d + d * d)
+    total, weight, error, total_error, distance_error = range(1 + d + d * d, 6 + d + d * d)
+    T = np.zeros((distance_error + 1, distance_error + 1))
     T[one, one] = 1.0
     T[means, means] = eye - gamma * update.mean_M
     T[means, one] = -gamma * update.mean_h
@@ -192,13 +199,15 @@ def _by_powers(setting: Setting, family: Family, times: NDArray[np.int64], growt
     T[seconds, seconds] = Q
     T[seconds, means] = (X + X.transpose(1, 0, 2)).reshape(d * d, d)
     T[seconds, one] = gamma**2 * update.noise.ravel()
-    norm, gap = (H @ H).ravel(), 0.5 * H.ravel()
+    norm, gap, trace = (H @ H).ravel(), 0.5 * H.ravel(), eye.ravel()
     T[total, seconds], T[total, total] = norm, 1 + growth
     T[weight, one], T[weight, weight] = 1.0, 1 + growth
     T[error, error], T[error, seconds], T[error, one] = model.q, model.slope * gap, model.level
     T[total_error, total_error], T[total_error, error] = 1 + growth, 2 * L
     T[total_error, total] = EPS
-    state = np.zeros(total_error + 1)
+    T[distance_error, distance_error], T[distance_error, seconds] = apart.q, apart.slope * trace
+    T[distance_error, one] = apart.level
+    state = np.zeros(distance_error + 1)
     state[one], state[means], state[seconds] = 1.0, m, np.outer(m, m).ravel()
     powers = [T]
     rows, at = [], 0
@@ -213,12 +222,13 @@ def _by_powers(setting: Setting, family: Family, times: NDArray[np.int64], growt
         at = int(wanted)
         divisor = state[weight] or np.nan
         # Squaring adds the rounding of log2(t) products to that of the steps.
-        doubled = (1 + np.log2(max(at, 1))) * model.slope
-        value, norm2 = gap @ state[seconds], norm @ state[seconds]
+        doubled, far = ((1 + np.log2(max(at, 1))) * each.slope for each in (model, apart))
+        value, norm2, distance2 = (weights @ state[seconds] for weights in (gap, norm, trace))
         floor = state[error] + doubled * value
         rows.append(
             (value, norm2, state[total] / divisor, floor, 2 * L * floor,
-             state[total_error] / divisor + doubled * state[total] / divisor)
+             state[total_error] / divisor + doubled * state[total] / divisor, distance2,
+             state[distance_error] + far * distance2)
         )  # fmt: skip
     return _recorded(times, np.array(rows), state[means].copy(), state[seconds].reshape(d, d).copy())
 
@@ -226,5 +236,7 @@ def _by_powers(setting: Setting, family: Family, times: NDArray[np.int64], growt
 def _recorded(times: NDArray[np.int64], rows: Values, m: Vector, S: Matrix) -> Moments:
     columns = np.where(np.isnan(rows), np.inf, rows)
     columns[:, [2, 5]] = np.where(times[:, None] == 0, np.nan, columns[:, [2, 5]])
-    gap, norm2, average, gap_error, norm_error, average_error = columns.T
-    return Moments(times, gap, norm2, average, gap_error, norm_error, average_error, m, S)
+    gap, norm2, average, gap_error, norm_error, average_error, distance2, distance_error = columns.T
+    return Moments(
+        times, gap, norm2, average, gap_error, norm_error, average_error, distance2, distance_error, m, S
+    )  # fmt: skip

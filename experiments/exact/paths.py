@@ -33,6 +33,8 @@ class Paths:
     gap_error: Values
     norm_error: Values
     average_error: Values
+    distance2: Values
+    distance_error: Values
     leaves: int
     steps: int
 
@@ -65,16 +67,17 @@ def path_expectation(
     horizon = len(rows) - 1
     if horizon == 0:
         return f"{UNAVAILABLE}one step has {len(atoms)} values of v, at most {most} are followed"
-    gap, norm2, distance = np.array(rows).T
+    gap, norm2, distance2, distance = np.array(rows).T
     times = np.arange(horizon + 1)
     facts = facts_of(setting)
     elapsed = np.maximum(times, 1).astype(float)
     sums = (len(atoms) + horizon + math.log2(len(points)) + 8) * EPS
     gap_error = rounding.gap_floor(setting, facts, gap, distance, elapsed) + sums * gap
     norm_error = rounding.norm_floor(setting, facts, norm2, distance, elapsed) + sums * norm2
+    distance_error = rounding.distance_floor(setting, facts, distance2, distance, elapsed) + sums * distance2
     return Paths(
-        times, gap, norm2, _average(norm2, growth), gap_error, norm_error, _average(norm_error, growth), len(points),
-        horizon,
+        times, gap, norm2, _average(norm2, growth), gap_error, norm_error, _average(norm_error, growth), distance2,
+        distance_error, len(points), horizon,
     )  # fmt: skip
 
 
@@ -85,10 +88,11 @@ def _average(values: Values, growth: float) -> Values:
     return np.concatenate([[np.nan], sums])
 
 
-def _expected(setting: Setting, points: Values, chances: Values) -> tuple[float, float, float]:
+def _expected(setting: Setting, points: Values, chances: Values) -> tuple[float, float, float, float]:
     gap, norm2 = evaluate(setting, points)
-    farthest = float(np.linalg.norm(points - setting.problem.centre, axis=1).max())
-    return math.fsum(chances * gap), math.fsum(chances * norm2), farthest
+    squares = ((points - setting.problem.centre) ** 2).sum(axis=1)
+    means = [math.fsum(chances * values) for values in (gap, norm2, squares)]
+    return means[0], means[1], means[2], math.sqrt(float(squares.max()))
 
 
 def _merged(points: Values, chances: Values) -> tuple[Values, Values]:

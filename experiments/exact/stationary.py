@@ -21,7 +21,8 @@ ROUNDS = 200
 @dataclass(frozen=True)
 class Stationary:
     """The fixed point of the moment recursion. gap: E[f - f*]; grad_norm2: E||grad f||^2; mean (d,), second (d, d): of
-    x - x*; products: applications of the operator; residual: relative; gap_error: its rounding floor."""
+    x - x*; products: applications of the operator; residual: relative; gap_error: its rounding floor. distance2: E||x -
+    x*||^2, with its floor distance_error."""
 
     gap: float
     grad_norm2: float
@@ -30,6 +31,8 @@ class Stationary:
     products: int
     residual: float
     gap_error: float
+    distance2: float
+    distance_error: float
 
 
 def stationary_moments(setting: Setting) -> Stationary | str:
@@ -46,7 +49,7 @@ def stationary_moments(setting: Setting) -> Stationary | str:
     gamma, d = setting.gamma.constant, setting.problem.d
     update, H = family.at(setting.rho.constant if family.radius else 0.0), family.hessian
     with np.errstate(all="ignore"):
-        model = error_model(update, H, gamma)
+        model, apart = error_model(update, H, gamma), error_model(update, 2 * np.eye(d), gamma)
         eigenvalues, basis = np.linalg.eigh(update.mean_M)
         if not eigenvalues[0] > 0:
             return f"{UNAVAILABLE}f has flat directions, in which nothing settles"
@@ -72,7 +75,7 @@ def stationary_moments(setting: Setting) -> Stationary | str:
         constant = gamma * (X + X.T) + gamma**2 * update.noise
         scale = float(np.abs(constant).max())
         if scale == 0:
-            return Stationary(0.0, 0.0, mean, np.zeros((d, d)), products, 0.0, 0.0)
+            return Stationary(0.0, 0.0, mean, np.zeros((d, d)), products, 0.0, 0.0, 0.0, 0.0)
         divisor = gamma * (eigenvalues[:, None] + eigenvalues) - gamma**2 * eigenvalues[:, None] * eigenvalues
 
         def apply(flat: Vector) -> Vector:
@@ -97,6 +100,9 @@ def stationary_moments(setting: Setting) -> Stationary | str:
             return f"{UNAVAILABLE}the linear solve for the stationary moment did not converge (residual {residual:.1e})"
         gap = 0.5 * float(np.sum(H * S))
         # An error in the equation is carried through all later steps: 1/(1 - q) of them, or 1/(gamma mu) at worst.
-        reach = 1 / (1 - model.q) if model.q < 1 else 1 / float(np.abs(divisor).min())
-        error = gap * residual * reach + (model.slope * gap + model.level) * reach + EPS * d * gap
-        return Stationary(gap, float(np.sum((H @ H) * S)), mean, S, products, residual, error)
+        errors = []
+        for value, each in ((gap, model), (float(np.trace(S)), apart)):
+            reach = 1 / (1 - each.q) if each.q < 1 else 1 / float(np.abs(divisor).min())
+            errors.append(value * residual * reach + (each.slope * value + each.level) * reach + EPS * d * value)
+        norm2, distance2 = float(np.sum((H @ H) * S)), float(np.trace(S))
+        return Stationary(gap, norm2, mean, S, products, residual, errors[0], distance2, errors[1])

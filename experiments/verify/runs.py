@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from experiments import rounding
 from experiments.engine.run import Progress, Run, record_times, simulate
-from experiments.exact.moments import exact_moments
-from experiments.exact.paths import path_expectation
+from experiments.exact.moments import Moments, exact_moments
+from experiments.exact.paths import Paths, path_expectation
 from experiments.exact.stationary import stationary_moments
 from theory.claim import Measure, Scale
 
@@ -35,6 +35,23 @@ def averages(case: Case) -> bool:
     return case.claim.measure is Measure.GRADIENT_AVERAGE
 
 
+def distances(case: Case) -> bool:
+    """The claim is about the distance to the minimiser, not about the gap."""
+    return case.claim.measure is Measure.DISTANCE
+
+
+def squared_distances(case: Case, points: Values) -> Values:
+    """||x - x*||^2 of points with x along the last axis."""
+    return np.asarray(((points - case.setting.problem.centre) ** 2).sum(axis=-1))
+
+
+def _expected(case: Case, found: Moments | Paths) -> tuple[Values, Values]:
+    """What the claim measures, and its floor."""
+    if averages(case):
+        return found.average, found.average_error
+    return (found.distance2, found.distance_error) if distances(case) else (found.gap, found.gap_error)
+
+
 def diverged_reason(run: Run) -> str | None:
     """A clause naming the first divergence, if any."""
     steps = run.diverged[run.diverged >= 0]
@@ -44,10 +61,11 @@ def diverged_reason(run: Run) -> str | None:
 def informative(case: Case, bound: Values) -> bool:
     """At some time the bound has fallen to half of where it starts, the policy's condition for a row to count."""
     start = bound_at(case, np.array([1]))(case.scale) if averages(case) else bound_at(case, np.array([0]))(case.scale)
-    first = start if np.isfinite(start).all() else np.array([case.facts.gap0])
+    own = case.facts.distance2_0 if distances(case) else case.facts.gap0
+    first = start if np.isfinite(start).all() else np.array([own])
     finite = bound[np.isfinite(bound)]
     # From the minimiser itself nothing can fall; such a run is about what is added.
-    return len(finite) > 0 and bool(case.facts.gap0 == 0 or finite.min() <= first[0] / 2)
+    return len(finite) > 0 and bool(own == 0 or finite.min() <= first[0] / 2)
 
 
 class bound_at:
@@ -64,7 +82,10 @@ class bound_at:
 def run_floor(case: Case, times: NDArray[np.int64], values: Values) -> Values:
     """The rounding floor of values measured along a run."""
     distance = np.full(len(times), float(np.linalg.norm(case.setting.x0 - case.setting.problem.centre)))
-    floor_of = rounding.norm_floor if averages(case) else rounding.gap_floor
+    floor_of = {
+        Measure.GRADIENT_AVERAGE: rounding.norm_floor,
+        Measure.DISTANCE: rounding.distance_floor,
+    }.get(case.claim.measure, rounding.gap_floor)
     with np.errstate(invalid="ignore", over="ignore"):
         return floor_of(case.setting, case.facts, np.minimum(values, 1e300), distance, times.astype(float))
 
@@ -75,9 +96,12 @@ def _too_short(case: Case) -> str:
 
 def deterministic_comparison(case: Case, progress: Progress) -> tuple[Comparison, str | None]:
     """The run at recorded times t >= 1 (at t = 0 every bound is an identity), and a clause if it diverged."""
-    run = simulate(case.setting, steps=case.steps, threads=1, progress=progress, gradients=False)
+    far = distances(case)
+    run = simulate(case.setting, steps=case.steps, threads=1, progress=progress, gradients=False, iterates=far)
     times = np.asarray(run.times)[1:]
     values = run.sums[0, 1:] / times if averages(case) else run.gap[0, 1:]
+    if far:
+        values = squared_distances(case, run.points[0, 1:])
     if (reason := diverged_reason(run)) is not None:
         values = np.where(np.isfinite(values), values, np.inf)
     found = Comparison(DETERMINISTIC, times, values, run_floor(case, times, values), bound_at(case, times))
@@ -113,7 +137,7 @@ def moments_comparison(case: Case, progress: Progress | None = None) -> Comparis
     if isinstance(found, str):
         return found
     later = times[1:]
-    values, error = (found.average, found.average_error) if averages(case) else (found.gap, found.gap_error)
+    values, error = _expected(case, found)
     return Comparison(MOMENTS, later, values[1:], error[1:], bound_at(case, later))
 
 
@@ -139,7 +163,8 @@ def stationary_comparison(case: Case) -> Comparison | str:
     times = np.array([FOREVER])
     if not bound_at(case, times)({})[0] > 0:
         return "exact route not available: the bound leaves no neighbourhood"
-    return Comparison(STATIONARY, times, np.array([found.gap]), np.array([found.gap_error]), bound_at(case, times))
+    value, error = (found.distance2, found.distance_error) if distances(case) else (found.gap, found.gap_error)
+    return Comparison(STATIONARY, times, np.array([value]), np.array([error]), bound_at(case, times))
 
 
 def stationary_evidence(case: Case) -> Evidence:
@@ -155,7 +180,7 @@ def paths_comparison(case: Case, progress: Progress | None = None, *, most: int 
     if isinstance(found, str):
         return found
     times = found.times[1:]
-    values, error = (found.average, found.average_error) if averages(case) else (found.gap, found.gap_error)
+    values, error = _expected(case, found)
     return Comparison(PATHS, times, values[1:], error[1:], bound_at(case, times))
 
 

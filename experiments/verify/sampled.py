@@ -11,7 +11,7 @@ from theory.horizon import shortest_counted
 from . import betting
 from .case import Case
 from .comparison import VISIBLE, Comparison, critical_scales
-from .runs import averages, bound_at, informative, run_floor
+from .runs import averages, bound_at, distances, informative, run_floor, squared_distances
 from .verdict import Evidence, Values, Verdict
 
 MONTE_CARLO = "Monte Carlo"
@@ -69,9 +69,9 @@ def _replicates(case: Case, times: NDArray[np.int64], first: int, count: int, se
     if not averages(case):
         run = simulate(
             case.setting, steps=case.steps, times=times, replicates=count, first_replicate=first, seed=seed, threads=1,
-            progress=progress, gradients=False,
+            progress=progress, gradients=False, iterates=distances(case),
         )  # fmt: skip
-        return run.gap
+        return squared_distances(case, run.points) if distances(case) else run.gap
     assert case.claim.growth is not None
     growth = case.claim.growth(case.facts)
     own = np.array(

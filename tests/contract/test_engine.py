@@ -50,7 +50,7 @@ def setting_of(
 ) -> Setting:
     """A setting with moderate steps: gamma = 0.3/L_S and rho = 0.1/L_S unless given."""
     chosen = samplings.build(sampling, problem=problem) if isinstance(sampling, str) else sampling or full(problem.n)
-    L = max(problem.L.value, largest_smoothness(problem, chosen).value) or 1.0  # linear losses have L = 0
+    L = max(problem.L.value, largest_smoothness(problem, chosen).value)
     return make_setting(
         problem, sampling=chosen, method=methods.build(method), **{"gamma": 0.3 / L, "rho": 0.1 / L, **steps}
     )

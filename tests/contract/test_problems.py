@@ -16,6 +16,7 @@ from problems.glm import LeastSquaresProblem, LogisticProblem
 from problems.problem import Grade, Problem, Vector, problems
 from problems.quadratics import FiniteSumOfQuadratics, Quadratic, check_positive_definite, prescribed_spectrum
 from problems.random_qp import random_qp
+from problems.stability import LinearLosses
 from tests.strategies import PROBLEMS, SPECS, numpy_gradient
 
 EPS = float(np.finfo(float).eps)
@@ -45,6 +46,11 @@ def test_every_registered_problem_has_an_example() -> None:
     assert sorted(PROBLEMS) == list(problems)
     for name, specs in PROBLEMS.items():
         assert all(spec.partition(":")[0] == name for spec in specs)
+
+
+def is_linear(problem: Problem) -> bool:
+    """Its L is an upper bound of 0."""
+    return isinstance(problem.data, LinearLosses)
 
 
 # -- derivatives --
@@ -92,7 +98,7 @@ def assert_slope_two(value: Callable[[Vector], float], slope: Vector, x: Vector,
 def test_remainder_of_the_objective_has_slope_two(spec: str) -> None:
     problem = built(spec)
     x = problem.start + 0.3 * np.random.default_rng(5).standard_normal(problem.d)
-    assert_slope_two(problem.value, problem.gradient(x), x, problem.L.value)
+    assert_slope_two(problem.value, problem.gradient(x), x, 0.0 if is_linear(problem) else problem.L.value)
 
 
 @each_problem
@@ -105,7 +111,7 @@ def test_remainder_of_every_sampled_component_has_slope_two(spec: str) -> None:
         def value(y: Vector, i: int = i) -> float:
             return problem.component_value(i, y)
 
-        assert_slope_two(value, problem.sample_gradient(i, x), x, float(smoothness[i]))
+        assert_slope_two(value, problem.sample_gradient(i, x), x, 0.0 if is_linear(problem) else float(smoothness[i]))
 
 
 @pytest.mark.parametrize("spec", ["pl-sine:d=4,a=3", "logistic:data=breast_cancer,reg=0.1,scale=columns", "tent"])
@@ -167,6 +173,8 @@ def test_arguments_are_left_as_they_were(spec: str) -> None:
 @each_problem
 def test_gap_is_the_value_above_the_lowest(spec: str) -> None:
     problem = built(spec)
+    if not problem.bounded:
+        pytest.skip("no lower bound")
     assert problem.minimiser is not None
     lowest = problem.value(problem.minimiser)
     assert 0 <= problem.gap(problem.minimiser) <= 4 * EPS * (1 + abs(lowest))
@@ -184,6 +192,8 @@ def test_gap_is_the_value_above_the_lowest(spec: str) -> None:
 @each_problem
 def test_gradient_vanishes_at_the_minimiser(spec: str) -> None:
     problem = built(spec)
+    if problem.minimiser is None and not problem.bounded:
+        pytest.skip("no stationary point")
     assert problem.minimiser is not None
     scale = np.abs([problem.sample_gradient(i, problem.minimiser) for i in range(problem.n)]).max()
     size = problem.L.value * (1 + float(np.linalg.norm(problem.minimiser)))
@@ -256,6 +266,8 @@ def test_polyak_lojasiewicz_inequality(spec: str) -> None:
 def test_components_stay_above_their_lower_bounds(spec: str) -> None:
     problem = built(spec)
     gaps, _ = problem.component_gaps
+    if not problem.bounded:
+        pytest.skip("no lower bound")
     assert problem.minimiser is not None
     for i in some_components(problem):
         if not np.isfinite(gaps[i]):

@@ -344,7 +344,8 @@ def build() -> Method:
     ("text", "command", "sentence"),
     [
         (LATE_BOUND, ["verify", "mine/*"], "fails in line 6 with ZeroDivisionError: no such bound"),
-        (LATE_KERNEL, ["run", "--problem", "quadratic:d=2,mu=1,L=2", "--method", "odd", "--steps", "9", "--out", "x.npz"],
+        (LATE_KERNEL,
+         ["run", "--problem", "quadratic:d=2,mu=1,L=2", "--method", "odd", "--steps", "9", "--out", "x.npz"],
          "has a kernel that numba cannot compile in line 11: Untyped global name 'open'"),
     ],
 )  # fmt: skip

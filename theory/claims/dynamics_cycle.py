@@ -267,7 +267,8 @@ claims.add(
         kind=Kind.UPPER,
         statement=(
             r"J(u)=\tfrac12u^\top Cu-\|u\|:\quad J(u_t)-J(u_{t+1})=\tfrac1{2\rho\lambda}\|x_{t+1}+x_t-2x^*\|_M^2"
-            r"+D(u_{t+1},u_t),\ M=\Lambda(I+\rho(1-\lambda)\Lambda);\quad\sum_{t<T}\|x_{t+1}+x_t-2x^*\|_M^2\le2\rho\lambda\,(J(u_0)-J_*)"
+            r"+D(u_{t+1},u_t),\ M=\Lambda(I+\rho(1-\lambda)\Lambda);"
+            r"\quad\sum_{t<T}\|x_{t+1}+x_t-2x^*\|_M^2\le2\rho\lambda\,(J(u_0)-J_*)"
         ),
         hypotheses=(*BLOCK, STABLE),
         measure=Measure.OWN,
