@@ -56,14 +56,14 @@ def _limit(claim: Claim, facts: Facts, name: str, gamma: float, rho: float) -> f
 
 def _largest(admits: Callable[[float], bool], guess: float, L: float) -> float:
     """The largest admitted number to one part in 1e12, found from the likely boundary or by bisection."""
-    if 0 < guess < math.inf and admits(guess) and not admits(guess * (1 + 1e-9)):
-        return guess
     most = 1e3 / L
-    if admits(most):
-        return UNLIMITED / L
-    if 0 < guess < most and admits(guess * (1 - 1e-9)):
+    low, high = guess * (1 - 1e-9), guess * (1 + 1e-9)
+    if 0 < guess < math.inf and admits(low) and not admits(high):
+        if admits(guess):
+            return guess
         # Rounding puts the limit itself outside; it lies within one part in 1e9 of its own formula.
-        low, high = guess * (1 - 1e-9), guess * (1 + 1e-9)
+    elif admits(most):
+        return UNLIMITED / L
     else:
         low = high = most
         while not admits(low):

@@ -22,7 +22,7 @@ from theory.families import instance_of
 from theory.gsam import ZETA, enumerated, floor_at, parts, scheduled, step_bound
 from theory.inner_max import quadratic_on_ball
 from theory.schedules import cosine, doubling, inverse_sqrt, linear
-from theory.setting import Facts, facts_of
+from theory.setting import Facts, Setting, facts_of
 from theory.trial import NotMeasurable, Trial
 
 EXPECTED = {
@@ -411,8 +411,8 @@ def test_the_gap_rises_at_a_saddle() -> None:
     assert slopes.loss[0] / slopes.square[0] == pytest.approx(12.5, rel=1e-12)
 
 
-def _lab_of(made: Instance) -> tuple[object, Facts, int, EngineLab]:
-    return made.setting, facts_of(made.setting), made.steps, EngineLab()  # type: ignore[return-value]
+def _lab_of(made: Instance) -> tuple[Setting, Facts, int, EngineLab]:
+    return made.setting, facts_of(made.setting), made.steps, EngineLab()
 
 
 def test_slopes_against_differences() -> None:

@@ -90,7 +90,7 @@ def test_one_ascent_step_is_sam_bitwise(ascent: str) -> None:
     base = make_setting(problem, method=methods.build("sam"), gamma=0.1, rho=0.3)
     several = replace(base, method=methods.build(f"multi-sam:steps=1,ascent={ascent}"))
     ends = [simulate(setting, steps=200, seed=3).x for setting in (base, several)]
-    np.testing.assert_array_equal(*ends)
+    np.testing.assert_array_equal(ends[0], ends[1])
 
 
 def test_from_an_eigenvector_every_n_is_one_step() -> None:

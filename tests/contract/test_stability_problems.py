@@ -172,7 +172,7 @@ def run(problem: Problem, method: str, gamma: float, *, x0: list[float], steps: 
     chosen = make_setting(
         problem, sampling=samplings.build("full", problem=problem), method=methods.build(method), gamma=gamma, x0=x0
     )
-    return simulate(chosen, steps=steps, times=np.arange(steps + 1), iterates=True).points[0]
+    return np.asarray(simulate(chosen, steps=steps, times=np.arange(steps + 1), iterates=True).points[0])
 
 
 def test_projected_sgd_is_its_definition() -> None:

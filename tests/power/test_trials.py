@@ -105,7 +105,7 @@ def test_expectations(mean: float, verdict: Verdict) -> None:
 
 
 def test_orders() -> None:
-    at = 0.2 * 0.5 ** np.arange(7)
+    at = np.asarray(0.2 * 0.5 ** np.arange(7), dtype=np.float64)
     linear = Order(1.0, (0.5, 1.5, 2.0))
 
     def seen(curve: Values) -> Evidence:

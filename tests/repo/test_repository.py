@@ -57,6 +57,7 @@ def test_every_claim_is_complete(claim: Claim) -> None:
     assert re.fullmatch(r"[a-z-]+/[a-z0-9-]+", claim.id)
     assert claim.statement.strip()
     assert claim.statement.count("{") == claim.statement.count("}")
+    assert not re.search(r"\\q?quad[A-Za-z]", claim.statement), "a space runs into a letter"
     assert claim.source.note
     assert all(h.text for h in claim.hypotheses)
     assert claim.hypotheses

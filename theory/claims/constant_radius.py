@@ -213,7 +213,7 @@ claims.add(
         source=_source("; its shape is remembered of the paper"),
         kind=Kind.UPPER,
         statement=(
-            r"f\text{ convex and }\mu\text{-PL (so }\mu\text{-strongly convex)},\ \gamma\le1/L,\text{ any }\rho:\quad"
+            r"f\text{ convex and }\mu\text{-PL (so }\mu\text{-strongly convex)},\ \gamma\le1/L,\text{ any }\rho:\quad "
             r"f(x_t)-f^*\le\big(1-\mu\gamma(2-\gamma L)\big)^t(f(x_0)-f^*)+\frac{\gamma L^3\rho^2}{2\mu(2-\gamma L)}"
         ),
         hypotheses=(IS_PL, CONVEX, *STEPS),
@@ -315,7 +315,7 @@ claims.add(
         source=_source(""),
         kind=Kind.UPPER,
         statement=(
-            r"f\ \mu\text{-PL},\ \gamma\le1/L,\text{ any }\rho:\quad"
+            r"f\ \mu\text{-PL},\ \gamma\le1/L,\text{ any }\rho:\quad "
             r"f(x_t)-f^*\le(1-\gamma\mu)^t(f(x_0)-f^*)+\frac{L^2\rho^2}{2\mu}"
         ),
         hypotheses=(IS_PL, *STEPS),

@@ -149,7 +149,7 @@ claims.add(
         kind=Kind.UPPER,
         statement=(
             r"\gamma_t\le\tfrac1L:\quad\sum_{t=s}^{T-1}\gamma_t\mathbb E\|\nabla f(x_t)\|^2\le2\,\mathbb E[f(x_s)-f^*]"
-            r"+\sum_{t=s}^{T-1}\gamma_tc_t^2+L\sigma^2\sum_{t=s}^{T-1}\tfrac{\gamma_t^2}{1-L\gamma_t},\quad"
+            r"+\sum_{t=s}^{T-1}\gamma_tc_t^2+L\sigma^2\sum_{t=s}^{T-1}\tfrac{\gamma_t^2}{1-L\gamma_t},\quad "
             r"c_t=\max(1,|1+\alpha|)L_S\rho_t,\ \sigma^2=\sup_x\mathbb E\|\nabla f_v(x)-\nabla f(x)\|^2"
         ),
         hypotheses=(IS_BOUNDED, ALL_NORMALISED, POSITIVE_GAMMA, FINITE_VARIANCE, STEP_LIMIT, NOISY_STEP_LIMIT),

@@ -199,7 +199,7 @@ claims.add(
         source=_source(),
         kind=Kind.UPPER,
         statement=(
-            r"\nu=L\rho<1,\ \gamma<\tfrac2{L(1+\nu)},\ a\text{ as for the decrease}:\quad"
+            r"\nu=L\rho<1,\ \gamma<\tfrac2{L(1+\nu)},\ a\text{ as for the decrease}:\quad "
             r"f(x_t)-f^*\le(1-2\mu\gamma a)^t(f(x_0)-f^*)"
         ),
         hypotheses=(IS_PL, *BLOCK),

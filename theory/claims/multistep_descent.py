@@ -208,7 +208,7 @@ claims.add(
         ),
         kind=Kind.LOWER,
         statement=(
-            r"f\text{ convex},\ \hat g_1=\widehat{\nabla f}(x+\rho\hat g_0):\quad"
+            r"f\text{ convex},\ \hat g_1=\widehat{\nabla f}(x+\rho\hat g_0):\quad "
             r"f(x+\rho\hat g_1)\ge f(x+\rho\hat g_0)"
         ),
         hypotheses=(IS_DETERMINISTIC, IS_CONVEX, POSITIVE_GAMMA, PERTURBED, SEVERAL),

@@ -71,9 +71,15 @@ def _nonconvex_error(facts: Facts, scale: Scale) -> float:
     return radius + scale.get("noise", 1.0) * float(noise_term(facts, gamma, rho))
 
 
+def _descended(facts: Facts, growth: float, t: Times) -> Curve:
+    """(1 + growth)^t D_0/(gamma t), infinite at t = 0. From a minimum nothing descends, whatever the factor."""
+    grown = _compound(growth, t) if facts.gap0 > 0 else np.ones(t.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(t > 0, grown * facts.gap0 / (facts.gamma.largest * t), np.inf)
+
+
 def _nonconvex_curve(facts: Facts, t: Times, scale: Scale) -> Curve:
-    with np.errstate(divide="ignore"):
-        descent = _compound(_drift(facts), t) * facts.gap0 / (facts.gamma.largest * t)
+    descent = _descended(facts, _drift(facts), t)
     return np.asarray((scale.get("descent", 1.0) * descent + _nonconvex_error(facts, scale)) / _descent(facts))
 
 
@@ -153,9 +159,7 @@ claims.add(
 
 
 def _sharp_nonconvex_curve(facts: Facts, t: Times, scale: Scale) -> Curve:
-    with np.errstate(divide="ignore"):
-        growth = _compound(2 * facts.A * facts.gamma.largest * theta(facts), t)
-        descent = growth * facts.gap0 / (facts.gamma.largest * t)
+    descent = _descended(facts, 2 * facts.A * facts.gamma.largest * theta(facts), t)
     value = scale.get("descent", 1.0) * descent + scale.get("neighbourhood", 1.0) * sharp_error(facts)
     return np.asarray(scale.get("all", 1.0) * value / (0.5 - facts.B * theta(facts)))
 
