@@ -180,6 +180,25 @@ class Problem(abc.ABC):
         self.convex_components = convex_components
         self.remarks = remarks
 
+    def given(self, *, mu: float | None = None, L: float | None = None) -> None:
+        """Take the user's word for mu or L (grade `given`).
+
+        Raises InputError where an exact constant contradicts it (beyond rounding), or mu > L.
+        """
+        exactly = f"which is exact for {self.name!r}"
+        if mu is not None:
+            most = check_nonnegative(mu, argument="mu") / (1 + 1e-9)
+            if self.mu.grade is Grade.EXACT and most > self.mu.value:
+                raise InputError(f"mu must be at most {self.mu.value:.6g}, {exactly}, got {mu!r}")
+            self.mu = Constant(float(mu), Grade.GIVEN)
+        if L is not None:
+            least = check_positive(L, argument="L") * (1 + 1e-9)
+            if self.L.grade is Grade.EXACT and self.L.value > least:
+                raise InputError(f"L must be at least {self.L.value:.6g}, {exactly}, got {L!r}")
+            self.L = Constant(float(L), Grade.GIVEN)
+        if not self.mu.value <= self.L.value * (1 + 1e-9):
+            raise InputError(f"mu must be at most L = {self.L.value:.6g}, got {self.mu.value:.6g}")
+
     @property
     def centre(self) -> Vector:
         """The minimiser where one is known, else the origin: what distances are taken from."""

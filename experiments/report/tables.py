@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import shorten
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -63,7 +64,8 @@ def verify_lines(results: Sequence[ClaimResult]) -> Iterator[str]:
             if row is None:
                 continue
             problems = f"  {len({e.instance for e in rows})} {origin}"
-            method = _ROUTES.get(row.route, row.route)[:20] + (f", R={row.replicates}" if row.replicates > 1 else "")
+            copies = f", R={row.replicates}" if row.replicates > 1 else ""
+            method = shorten(_ROUTES.get(row.route, row.route), 20 - len(copies), placeholder="\u2026") + copies
             t = f"{row.at:.0f}" if row.route in RUNS and np.isfinite(row.at) else "-"
             ratio = f"{row.ratio:.4f}" if np.isfinite(row.ratio) else "-"
             yield f"{problems:<16}{method:<21}{t:>8} {number(row.measured):>10} {number(row.bound):>10} {ratio:>8}"
@@ -93,7 +95,10 @@ def constants_table(prepared: Prepared) -> Table:
         "A": f"expected residual ({facts.er_route})",
         "B": "expected residual",
         "C": "expected residual",
+        "variance": "largest variance of a sampled gradient",
     }
+    if facts.deterministic or not np.isfinite(facts.variance):
+        del meaning["variance"]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title="constants", title_justify="left")
     for heading in ("name", "value", "grade", "meaning"):
         table.add_column(heading, justify="right" if heading == "value" else "left")

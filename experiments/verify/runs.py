@@ -72,11 +72,14 @@ class bound_at:
     """The claim's curve at these times as a function of the scale."""
 
     def __init__(self, case: Case, times: NDArray[np.int64]) -> None:
-        self.case, self.times = case, times
+        # Asked once: a bisection calls this dozens of times.
+        case.claim.require(case.facts)
+        assert case.claim.curve is not None
+        self.curve, self.facts, self.times = case.claim.curve, case.facts, times
 
     def __call__(self, scale: Scale) -> Values:
         with np.errstate(over="ignore"):
-            return self.case.claim.bound(self.case.facts, self.times, scale)
+            return self.curve(self.facts, self.times, scale)
 
 
 def run_floor(case: Case, times: NDArray[np.int64], values: Values) -> Values:

@@ -37,9 +37,12 @@ def _setting(
     lam: str | None,
     x0: str | None,
     method: str | None,
+    mu: str | None,
+    L: str | None,
 ) -> Setting:
     """The setting of `check`, step sizes 0 where they are left open."""
     from problems.problem import problems
+    from problems.spec import read_float
     from theory.families import method_of, read_start
     from theory.samplings import samplings
     from theory.schedules import read_schedule
@@ -57,6 +60,9 @@ def _setting(
     if gamma is not None and not steps[0].largest > 0:
         raise InputError(f"gamma must be positive, got {gamma!r}")
     made = problems.build(problem)
+    known = {name: read_float(text, argument=name) for name, text in (("mu", mu), ("L", L)) if text is not None}
+    if known:
+        made.given(**known)
     return make_setting(
         made,
         sampling=samplings.build(sampling, problem=made),
@@ -90,8 +96,10 @@ def check(
     steps: Annotated[str | None, typer.Option(help="Horizon; default where the bound has halved.")] = None,
     scale: Annotated[
         list[str] | None,
-        typer.Option("--scale", help="NAME=FACTOR on a named constant: rate=2 strengthens, step_limit=2 relaxes."),
+        typer.Option("--scale", help="rate=2,neighbourhood=0.5 strengthens the bound, step_limit=2 relaxes its steps."),
     ] = None,
+    mu: Annotated[str | None, typer.Option("--mu", help="A PL constant that you know, taken as given.")] = None,
+    L: Annotated[str | None, typer.Option("--L", help="A smoothness constant that you know, taken as given.")] = None,
     seed: Seed = "0",
     plugin: Plugin = None,
     json_file: JsonFile = None,
@@ -111,7 +119,7 @@ def check(
     from theory.claim import claims
 
     claim = claims[claim_id]
-    setting = _setting(claim, problem, sampling, gamma, rho, lam, x0, method)
+    setting = _setting(claim, problem, sampling, gamma, rho, lam, x0, method, mu, L)
 
     from experiments.engine.run import Progress
     from experiments.report.tables import constants_table, curve_table, hypotheses_table, styled
@@ -173,12 +181,12 @@ def check(
 
 
 def _factors(texts: list[str] | None) -> dict[str, float]:
-    """NAME=FACTOR, several times."""
+    """NAME=FACTOR,NAME=FACTOR, in one option or several."""
     from problems.problem import check_nonnegative
     from problems.spec import read_float
 
     factors = {}
-    for text in texts or []:
+    for text in (part for option in texts or [] for part in option.split(",")):
         name, equals, number = text.partition("=")
         if not equals or not name:
             raise InputError(f"scale must be NAME=FACTOR, got {text!r}; write --scale rate=2")

@@ -1,4 +1,4 @@
-"""Batches that grow: the engine draws each stage as that sampling alone would, and claims that do not cover it refuse."""
+"""Batches that grow: each stage is drawn as that sampling alone would be, and claims refuse what they do not cover."""
 
 from __future__ import annotations
 

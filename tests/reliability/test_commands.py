@@ -91,6 +91,17 @@ def test_a_horizon_too_short_is_inconclusive(capsys: pytest.CaptureFixture[str])
     assert "horizon too short" in capsys.readouterr().out
 
 
+def test_given_constants_and_several_scales(tmp_path: Path) -> None:
+    out = tmp_path / "check.json"
+    words = ["check", "sgd/pl", "--problem", "quadratic:d=3,mu=0.1,L=1", "--mu", "0.05", "--L", "2", "--json", str(out)]
+    assert run_command(words) == 0
+    found = json.loads(out.read_text())["constants"]
+    assert found["mu"] == {"value": 0.05, "grade": "given"}
+    assert found["L_f"] == {"value": 2.0, "grade": "given"}
+    assert run_command([*words, "--scale", "rate=200,neighbourhood=0.5"]) == 1
+    assert json.loads(out.read_text())["scale"] == {"rate": 200.0, "neighbourhood": 0.5}
+
+
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["list", "unified-sam/*", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ravine
+from experiments.verify.routes import ROUTES
 from problems import kernel
 from problems.problem import problems
 from ravine.cli import run_command
@@ -64,7 +65,7 @@ def test_every_claim_is_complete(claim: Claim) -> None:
     assert claim.families
     assert claim.controls
     assert claim.curve or claim.one_step or claim.at_points or claim.trials, "nothing to measure"
-    routes = {"trajectory", "one-step", "points", *claim.trials}
+    routes = {*ROUTES, *claim.trials}
     assert {control.route for control in claim.controls} <= routes, "a control names a trial that the claim lacks"
     scaled = {name for control in claim.controls for name in control.scale}
     assert scaled <= set(claim.constants), "a control scales a constant that the claim does not name"

@@ -42,6 +42,7 @@ from theory.unified_sam import (
     LINEAR_CONSTANTS,
     POSITIVE_GAMMA,
     linear_curve,
+    ratio_or_infinity,
 )
 from theory.unified_sam_cases import BREAST, DIABETES
 
@@ -82,7 +83,7 @@ def _error(facts: Facts) -> float:
 
 def _strongly_convex_curve(facts: Facts, t: Times, scale: Scale) -> Curve:
     rate = 2 * facts.mu * _decrease(facts)
-    return linear_curve(rate, facts.gap0, _convex_error(facts) / rate, t, scale)
+    return linear_curve(rate, facts.gap0, ratio_or_infinity(_convex_error(facts), rate), t, scale)
 
 
 def _strongly_convex_step(facts: Facts, gap: Curve, norm2: Curve, t: int, scale: Scale) -> Curve:
@@ -91,9 +92,10 @@ def _strongly_convex_step(facts: Facts, gap: Curve, norm2: Curve, t: int, scale:
 
 
 def _convex_curve(facts: Facts, t: Times, scale: Scale) -> Curve:
+    # At gamma L = 2 nothing decreases any more.
     with np.errstate(divide="ignore"):
-        descent = facts.gap0 / (_decrease(facts) * t)
-    stays = _convex_error(facts) / _decrease(facts)
+        descent = ratio_or_infinity(facts.gap0, _decrease(facts)) / t
+    stays = ratio_or_infinity(_convex_error(facts), _decrease(facts))
     return np.asarray(scale.get("descent", 1.0) * descent + scale.get("radius", 1.0) * stays)
 
 

@@ -297,7 +297,10 @@ claims.add(
         measure=Measure.OWN,
         trials={"kl rate": kl_rate},
         suggest=suggest,
-        constants={"rate": "s A: how many times faster than claimed"},
+        constants={
+            "rate": "s A: how many times faster than claimed",
+            "exponent": "the power -s/(2 q - 1) of the bound: how many times faster in the exponent",
+        },
         method="usam",
         families=(
             Family("powers |x|^p/p", _powers, quick=6, full=60),

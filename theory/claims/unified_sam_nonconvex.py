@@ -72,15 +72,17 @@ def _nonconvex_error(facts: Facts, scale: Scale) -> float:
 
 
 def _descended(facts: Facts, growth: float, t: Times) -> Curve:
-    """(1 + growth)^t D_0/(gamma t), infinite at t = 0. From a minimum nothing descends, whatever the factor."""
-    grown = _compound(growth, t) if facts.gap0 > 0 else np.ones(t.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(t > 0, grown * facts.gap0 / (facts.gamma.largest * t), np.inf)
+    """(1 + growth)^t D_0/(gamma t), infinite at t = 0; 0 from a minimum, however large the factor."""
+    if facts.gap0 == 0:
+        return np.zeros(t.shape)
+    with np.errstate(divide="ignore"):
+        return np.asarray(_compound(growth, t) * facts.gap0 / (facts.gamma.largest * t))
 
 
 def _nonconvex_curve(facts: Facts, t: Times, scale: Scale) -> Curve:
     descent = _descended(facts, _drift(facts), t)
-    return np.asarray((scale.get("descent", 1.0) * descent + _nonconvex_error(facts, scale)) / _descent(facts))
+    value = scale.get("descent", 1.0) * descent + _nonconvex_error(facts, scale)
+    return np.asarray(value / _descent(facts) if _descent(facts) > 0 else np.full(t.shape, np.inf))
 
 
 def _nonconvex_step(facts: Facts, gap: Curve, norm2: Curve, t: int, scale: Scale) -> Curve:
@@ -161,7 +163,8 @@ claims.add(
 def _sharp_nonconvex_curve(facts: Facts, t: Times, scale: Scale) -> Curve:
     descent = _descended(facts, 2 * facts.A * facts.gamma.largest * theta(facts), t)
     value = scale.get("descent", 1.0) * descent + scale.get("neighbourhood", 1.0) * sharp_error(facts)
-    return np.asarray(scale.get("all", 1.0) * value / (0.5 - facts.B * theta(facts)))
+    room = 0.5 - facts.B * theta(facts)
+    return np.asarray(scale.get("all", 1.0) * value / room if room > 0 else np.full(t.shape, np.inf))
 
 
 def _sharp_nonconvex_step(facts: Facts, gap: Curve, norm2: Curve, t: int, scale: Scale) -> Curve:

@@ -41,10 +41,10 @@ def _sgd_step(
 @methods.register("sgd")
 def sgd() -> Method:
     """Stochastic gradient descent."""
-    return Method("sgd", SGD(), uses_rho=False)
+    return Method("sgd", SGD(), uses_rho=False, uses_lam=False)
 
 
 @methods.register("gd")
 def gd() -> Method:
     """Gradient descent: the rule of `sgd` under the name it has on the full batch. The name chooses no sampling."""
-    return Method("gd", SGD(), uses_rho=False)
+    return Method("gd", SGD(), uses_rho=False, uses_lam=False)
