@@ -52,4 +52,6 @@ def _projected_sgd_step(
 def projected_sgd(radius: float = 1.0) -> Method:
     """SGD with iterates projected onto the ball of this radius around the origin."""
     check_positive(radius, argument="radius of method 'projected-sgd'")
-    return Method(f"projected-sgd:radius={spelled(radius)}", ProjectedSGD(float(radius)), uses_rho=False, uses_lam=False)
+    return Method(
+        f"projected-sgd:radius={spelled(radius)}", ProjectedSGD(float(radius)), uses_rho=False, uses_lam=False
+    )
