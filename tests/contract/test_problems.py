@@ -21,12 +21,21 @@ from tests.strategies import PROBLEMS, SPECS, numpy_gradient
 
 EPS = float(np.finfo(float).eps)
 
-each_problem = pytest.mark.parametrize("spec", SPECS)
-
 
 @cache
 def built(spec: str) -> Problem:
     return problems.build(spec)
+
+
+each_problem = pytest.mark.parametrize("spec", SPECS)
+each_bounded_problem = pytest.mark.parametrize("spec", [spec for spec in SPECS if built(spec).bounded])
+each_with_a_stationary_point = pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if built(spec).minimiser is not None]
+)
+
+
+def test_only_functions_without_a_lower_bound_lack_a_minimiser() -> None:
+    assert not [spec for spec in SPECS if built(spec).bounded and built(spec).minimiser is None]
 
 
 def some_components(problem: Problem) -> list[int]:
@@ -170,11 +179,9 @@ def test_arguments_are_left_as_they_were(spec: str) -> None:
 # -- gaps --
 
 
-@each_problem
+@each_bounded_problem
 def test_gap_is_the_value_above_the_lowest(spec: str) -> None:
     problem = built(spec)
-    if not problem.bounded:
-        pytest.skip("no lower bound")
     assert problem.minimiser is not None
     lowest = problem.value(problem.minimiser)
     assert 0 <= problem.gap(problem.minimiser) <= 4 * EPS * (1 + abs(lowest))
@@ -189,11 +196,9 @@ def test_gap_is_the_value_above_the_lowest(spec: str) -> None:
         assert problem.gap(x) == pytest.approx(value - lowest, rel=1e-11, abs=1e-12 * terms)
 
 
-@each_problem
+@each_with_a_stationary_point
 def test_gradient_vanishes_at_the_minimiser(spec: str) -> None:
     problem = built(spec)
-    if problem.minimiser is None and not problem.bounded:
-        pytest.skip("no stationary point")
     assert problem.minimiser is not None
     scale = np.abs([problem.sample_gradient(i, problem.minimiser) for i in range(problem.n)]).max()
     size = problem.L.value * (1 + float(np.linalg.norm(problem.minimiser)))
@@ -262,12 +267,10 @@ def test_polyak_lojasiewicz_inequality(spec: str) -> None:
         assert slope >= 2 * problem.mu.value * problem.gap(x) * (1 - 1e-10) - rounding
 
 
-@each_problem
+@each_bounded_problem
 def test_components_stay_above_their_lower_bounds(spec: str) -> None:
     problem = built(spec)
     gaps, _ = problem.component_gaps
-    if not problem.bounded:
-        pytest.skip("no lower bound")
     assert problem.minimiser is not None
     for i in some_components(problem):
         if not np.isfinite(gaps[i]):
