@@ -50,7 +50,9 @@ class Setting:
 
     def __str__(self) -> str:
         steps = f"gamma={self.gamma}" + (f", rho={self.rho}" if self.method.uses_rho else "")
-        return f"{self.problem.name} / {self.sampling.name} / {self.method.name}, {steps}"
+        # The mixing may have been set apart from the method's own.
+        rule = f"unified-sam:lam={self.lam}" if self.method.family == "unified-sam" else self.method.name
+        return f"{self.problem.name} / {self.sampling.name} / {rule}, {steps}"
 
 
 def make_setting(

@@ -61,6 +61,12 @@ class CheckResult:
         runs = [e for e in self.evidence if e.route in RUNS and len(e.abscissa)]
         return runs[0] if runs else None
 
+    @property
+    def drawn(self) -> Evidence | None:
+        """The row that a figure shows: the run, or else the first with several entries."""
+        several = [e for e in self.evidence if len(e.abscissa) > 1]
+        return self.run or (several[0] if several else None)
+
     def as_json(self) -> dict[str, Any]:
         """Plain numbers and strings, the curves included."""
         facts = self.prepared.facts
@@ -106,8 +112,14 @@ def prepare(
             allowed = ", ".join(claim.named_constants) or "none"
             raise InputError(f"scale names the constant {name!r}, which {claim.id} does not have; it has {allowed}")
     wider = claim.relaxed(factors.pop("step_limit", 1.0))
-    chosen = not setting.gamma.largest > 0 and claim.curve is not None
-    fitted, horizon = fit(wider, setting) if chosen or (steps is None and claim.curve is not None) else (setting, None)
+    chosen = not setting.gamma.largest > 0
+    fitted, horizon = setting, None
+    if claim.curve is not None and (chosen or steps is None):
+        fitted, horizon = fit(wider, setting)
+    elif chosen:
+        # Nothing tells when such a claim shows most: half of what its author calls generous.
+        gamma, rho = claim.suggest(facts_of(setting), 0.5, 0.5)
+        fitted = setting.with_steps(gamma=gamma, rho=rho if setting.method.uses_rho else 0.0)
     return Prepared(wider, fitted, facts_of(fitted), steps or horizon or DEFAULT_STEPS, chosen, factors)
 
 

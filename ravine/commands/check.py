@@ -135,7 +135,7 @@ def check(
         *(("", remark) for remark in setting.problem.remarks),
         ("sampling", setting.sampling.name),
         ("method", f"{setting.method.name}" + (f", lam = {prepared.setting.lam}" if setting.method.uses_rho else "")),
-        ("steps", _steps_line(prepared.setting, prepared.chosen, prepared.steps)),
+        ("steps", _steps_line(prepared.setting, prepared.chosen, claim.curve is not None, prepared.steps)),
         ("admissible", _admissible(claim, prepared)),
     ):
         console.print(f"{label:<11}{text}", highlight=False, markup=False, soft_wrap=True)
@@ -194,9 +194,10 @@ def _factors(texts: list[str] | None) -> dict[str, float]:
     return factors
 
 
-def _steps_line(setting: Setting, chosen: bool, steps: int) -> str:
+def _steps_line(setting: Setting, chosen: bool, informative: bool, steps: int) -> str:
+    how = "where the bound falls soonest" if informative else "generously"
     sizes = f"gamma = {setting.gamma}" + (f", rho = {setting.rho}" if setting.method.uses_rho else "")
-    return f"{steps}, {sizes}" + (" (chosen where the bound falls soonest)" if chosen else "")
+    return f"{steps}, {sizes}" + (f" (chosen {how})" if chosen else "")
 
 
 def _admissible(claim: Claim, prepared: Any) -> str:

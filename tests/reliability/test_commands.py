@@ -91,6 +91,17 @@ def test_a_horizon_too_short_is_inconclusive(capsys: pytest.CaptureFixture[str])
     assert "horizon too short" in capsys.readouterr().out
 
 
+def test_check_of_a_claim_with_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure, out = tmp_path / "f.svg", tmp_path / "f.json"
+    words = ["check", "dynamics/potential", "--problem", "spectrum:h=1/0.5/0.2", "--lam", "1", "--steps", "40"]
+    assert run_command([*words, "--figure", str(figure), "--json", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "(chosen generously)" in text
+    assert "sum along a run: consistent" in text
+    assert figure.read_text().count("<path") > 10
+    assert json.loads(out.read_text())["verdict"] == "consistent"
+
+
 def test_given_constants_and_several_scales(tmp_path: Path) -> None:
     out = tmp_path / "check.json"
     words = ["check", "sgd/pl", "--problem", "quadratic:d=3,mu=0.1,L=1", "--mu", "0.05", "--L", "2", "--json", str(out)]
