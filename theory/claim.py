@@ -94,7 +94,10 @@ class Finding:
         return room / abs(self.limit) if self.limit else room
 
     def __str__(self) -> str:
-        return f"{self.hypothesis}: {self.value:.6g} must be {self.relation} {self.limit:.6g}"
+        value, limit = f"{self.value:.6g}", f"{self.limit:.6g}"
+        if value == limit and not self.holds:  # they differ further back
+            value, limit = repr(self.value), repr(self.limit)
+        return f"{self.hypothesis}: {value} must be {self.relation} {limit}"
 
 
 Relation = Literal["<=", "<", ">=", ">", "="]

@@ -66,8 +66,8 @@ def _draw(noise: str) -> Family:
             )
         L = facts_of(setting_of(claim, problem, sampling)).L
         part, radius = rng.choice([1.0, rng.uniform(0.1, 1.0)]), rng.uniform(0.0, 2.0)
-        # Six digits, rounded down: the limit itself is admissible.
-        gamma, rho = float(f"{part * 0.499999 / L:.6g}"), float(f"{radius / L:.4g}")
+        # A little inside, by more than nine digits round: the limit itself is admissible.
+        gamma, rho = float(f"{part * 0.499999 / L:.9g}"), float(f"{radius / L:.4g}")
         return given(claim, problem, sampling, gamma=gamma, rho=rho, steps=0)
 
     return Family(f"wavy functions, {noise} noise", draw, quick=6 if noise == "additive" else 2, full=60)
