@@ -95,7 +95,7 @@ class Finding:
 
     def __str__(self) -> str:
         value, limit = f"{self.value:.6g}", f"{self.limit:.6g}"
-        if value == limit and not self.holds:  # they differ further back
+        if value == limit and self.value != self.limit:  # they differ further back
             value, limit = repr(self.value), repr(self.limit)
         return f"{self.hypothesis}: {value} must be {self.relation} {limit}"
 
