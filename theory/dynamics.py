@@ -57,6 +57,7 @@ FIXED_LAM = Hypothesis(
     "largest lam_t", lambda f: f.lam.largest, "=", lambda f: f.lam.smallest, "lam does not change with t"
 )
 ALL_NORMALISED = Hypothesis("lam", lambda f: f.lam.smallest, "=", lambda f: 1.0, "lam = 1: SAM, the normalised rule")
+UNNORMALISED = Hypothesis("lam", lambda f: f.lam.largest, "=", lambda f: 0.0, "lam = 0: the unnormalised rule")
 STABLE = Hypothesis(
     "gamma L (1 + rho (1 - lam) L)",
     lambda f: _stiffness(f) if f.spectrum else np.nan,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from theory.claim import Hypothesis
-from theory.methods.method import methods
 from theory.schedules import Schedule, constant
 from theory.setting import Facts, Setting
 from theory.trial import EPS, Lab, Values
@@ -20,9 +19,6 @@ PAPER = (
 )
 NOTE = "the abstract was read, not the formulas; which ascent rule the paper uses is not known; derived here"
 
-QUADRATIC = Hypothesis(
-    "f is quadratic (1: yes)", lambda f: float(len(f.spectrum) > 0), "=", lambda f: 1.0, "f is a quadratic"
-)
 CONVEX = Hypothesis(
     "smallest eigenvalue",
     lambda f: f.spectrum[-1] if f.spectrum else np.nan,
@@ -75,14 +71,6 @@ def descent_gradients(setting: Setting, lab: Lab, x: Values) -> tuple[Values, Va
     D = (x - lab.step(setting, x)) / gamma
     scale = np.abs(x).max(axis=1) / gamma + np.linalg.norm(D, axis=1)
     return D, 64 * EPS * setting.problem.d * scale
-
-
-def with_rule(setting: Setting, spec: str) -> Setting:
-    """The setting with another update rule, of the same step sizes."""
-    from dataclasses import replace
-
-    rule = methods.build(spec)
-    return replace(setting, method=rule, lam=rule.lam)
 
 
 def gains(g: Values, H: Values, e: Values) -> Values:

@@ -17,6 +17,7 @@ from problems.problem import Problem, check_count, check_memory
 from theory.methods.method import Method
 from theory.samplings import FULL, SamplingData, full
 from theory.setting import Setting
+from theory.trial import times_of
 
 Record = NDArray[np.float64]
 
@@ -43,10 +44,8 @@ class Run:
     diverged: NDArray[np.int64]
 
 
-def record_times(steps: int, points: int = 60) -> NDArray[np.int64]:
-    """0, `steps`, and up to `points` geometrically spaced times between."""
-    inner = np.unique(np.round(np.geomspace(1, max(steps, 1), points)).astype(np.int64))
-    return np.unique(np.concatenate([[0], inner[inner <= steps], [steps]]))
+record_times = times_of
+"""0, `steps`, and up to `points` geometrically spaced times between: what a run records unless told otherwise."""
 
 
 class Progress:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.engine.run import Progress, record_times, simulate
+from theory.claim import Scale
 from theory.horizon import shortest_counted
 
 from . import betting
@@ -43,17 +46,14 @@ def monte_carlo_evidence(case: Case, *, seed: int, instances: int, progress: Pro
     if not informative(case, bound[counted]):
         return case.nothing(route, f"horizon too short: the bound does not halve within {case.steps} steps")
     times, bound = times[counted], bound[counted]
-    affordable = int(budget // case.steps)
-    most = max(FIRST_REPLICATES, min(MOST_REPLICATES, 1 << max(affordable.bit_length() - 1, 0)))
+    most = most_replicates(budget, case.steps)
 
     def draw(first: int, count: int) -> Values | None:
         new = _replicates(case, times, first, count, seed, progress)
         return None if progress.stopped else new
 
     outcome = betting.sequential_test(draw, bound, instances=instances, first=FIRST_REPLICATES, most=most)
-    if outcome.decision == "interrupted":
-        return case.nothing(route, "interrupted")
-    return _judged(case, route, _VERDICTS[outcome.decision], outcome.reason, times, outcome.samples, bound)
+    return judged(case, route, outcome, times, bound_at(case, times), show_last=True)
 
 
 _VERDICTS: dict[betting.Decision, Verdict] = {
@@ -101,17 +101,33 @@ def _weighted_times(horizons: NDArray[np.int64], growth: float, rng: np.random.G
     return np.asarray(np.minimum(drawn.astype(np.int64), horizons[:, None] - 1))
 
 
-def _judged(
-    case: Case, route: str, verdict: Verdict, reason: str, times: NDArray[np.int64], samples: Values, bound: Values
+def most_replicates(budget: float, steps: int) -> int:
+    """The largest power of two of copies that `budget` steps allow, within limits."""
+    affordable = int(budget // max(steps, 1))
+    return max(FIRST_REPLICATES, min(MOST_REPLICATES, 1 << max(affordable.bit_length() - 1, 0)))
+
+
+def judged(
+    case: Case,
+    route: str,
+    outcome: betting.Outcome,
+    times: NDArray[np.int64],
+    bound: Callable[[Scale], Values],
+    *,
+    show_last: bool,
 ) -> Evidence:
+    """The row of a finished betting test. show_last: show the last entry where nothing is violated, not the closest."""
+    if outcome.decision == "interrupted":
+        return case.nothing(route, "interrupted")
+    verdict, samples, stated = _VERDICTS[outcome.decision], outcome.samples, bound(case.scale)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = samples.mean(axis=0)
         errors = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-        ratios = np.where(bound > 0, means / bound, np.inf)
-    show = int(np.argmax(ratios)) if verdict is Verdict.VIOLATED else len(times) - 1
-    found = Comparison(route, times, means, errors, bound_at(case, times), replicates=len(samples))
+        ratios = np.where(stated > 0, means / stated, np.inf)
+    show = len(times) - 1 if show_last and verdict is not Verdict.VIOLATED else int(np.argmax(ratios))
+    found = Comparison(route, times, means, errors, bound, replicates=len(samples))
     sure = verdict is Verdict.CONSISTENT
     return case.evidence(
-        route=route, verdict=verdict, reason=reason, show=show, abscissa=times, measured=means, bound=bound,
+        route=route, verdict=verdict, reason=outcome.reason, show=show, abscissa=times, measured=means, bound=stated,
         error=errors, replicates=len(samples), critical=critical_scales(case, found) if sure else None,
     )  # fmt: skip

@@ -13,15 +13,13 @@ from theory.samplings import full
 from theory.setting import Setting
 from theory.trial import NotMeasurable, Order, Scale, Trial
 
-from . import betting
+from . import betting, sampled
 from .case import Case
-from .comparison import Comparison, compare, critical_scales
+from .comparison import Comparison, compare
 from .verdict import Critical, Evidence, Values, Verdict
 
 TRIAL = "trial "
 """Routes of this kind are called by the name of the trial after this word."""
-
-FIRST_REPLICATES, MOST_REPLICATES = 64, 8192
 
 
 @dataclass
@@ -52,7 +50,7 @@ def trial_evidence(name: str, case: Case, *, seed: int, instances: int, progress
     """Measure one trial of the claim and compare its sides."""
     measure = case.claim.trials[name]
     random = not case.setting.deterministic
-    first = FIRST_REPLICATES if random else 1
+    first = sampled.FIRST_REPLICATES if random else 1
 
     def look(start: int, count: int) -> Trial:
         lab = EngineLab(range(start, start + count), seed, progress)
@@ -66,8 +64,7 @@ def trial_evidence(name: str, case: Case, *, seed: int, instances: int, progress
     if progress.stopped:
         return case.nothing(name, "interrupted")
     if trial.sampled:
-        affordable = int(budget // max(case.steps, 1))
-        most = max(first, min(MOST_REPLICATES, 1 << max(affordable.bit_length() - 1, 0)))
+        most = sampled.most_replicates(budget, case.steps)
         return _sampled(case, trial, look, first=first, most=most, instances=instances, progress=progress)
     if case.claim.order is not None:
         return _order(case, trial, case.claim.order)
@@ -138,25 +135,15 @@ def _sampled(
     # A time counts when all copies together have seen each rare event often enough.
     rare = np.maximum(at, 1.0) * case.facts.least_probability
     outcome = betting.sequential_test(draw, bound, instances=instances, rare=rare, first=first, most=most)
-    if outcome.decision == "interrupted":
-        return case.nothing(trial.route, "interrupted")
-    samples = outcome.samples
-    means = samples.mean(axis=0)
-    errors = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    verdict = {
-        "violated": Verdict.VIOLATED, "diverged": Verdict.VIOLATED, "consistent": Verdict.CONSISTENT,
-    }.get(outcome.decision, Verdict.INCONCLUSIVE)  # fmt: skip
-    with np.errstate(divide="ignore", invalid="ignore"):
-        show = int(np.argmax(np.where(bound > 0, means / bound, np.inf)))
-    found = Comparison(
-        trial.route, at.astype(np.int64), means, errors, lambda scale: np.asarray(trial.stated(scale)),
-        replicates=len(samples),
-    )  # fmt: skip
-    return case.evidence(
-        route=trial.route, verdict=verdict, reason=outcome.reason, show=show, abscissa=at.astype(np.int64),
-        measured=means, bound=bound, error=errors, replicates=len(samples),
-        critical=critical_scales(case, found) if verdict is Verdict.CONSISTENT else None,
-    )  # fmt: skip
+    times = at.astype(np.int64)
+    return sampled.judged(
+        case,
+        trial.route,
+        outcome,
+        times,
+        lambda scale: np.asarray(trial.stated(scale), dtype=np.float64),
+        show_last=False,
+    )
 
 
 LEAST_SLOPES = 3

@@ -29,6 +29,7 @@ from theory.claim import (
     Times,
     claims,
 )
+from theory.dynamics import ALL_NORMALISED
 from theory.families import LONGEST_RUN, data, given, setting_of
 from theory.horizon import horizon
 from theory.schedules import Schedule, constant
@@ -50,11 +51,10 @@ PAPER = "Y. Dai, K. Ahn and S. Sra, The Crucial Role of Normalization in Sharpne
 NOTE = "the abstract and a short review were read, not the theorems; statement and constants are derived here"
 
 CONVEX = Hypothesis("f is convex (1: yes)", lambda f: float(f.convex), "=", lambda f: 1.0, "f is convex")
-SAM = Hypothesis("lam", lambda f: f.lam.smallest, "=", lambda f: 1.0, "lam = 1: SAM, the normalised rule")
 SHORT_STEP = Hypothesis(
     "gamma", lambda f: f.gamma.largest, "<=", lambda f: 1 / f.L_f, "gamma <= 1/L; rho is any number", step_limit=True
 )
-STEPS = (IS_DETERMINISTIC, SAM, CONSTANT_GAMMA, CONSTANT_RHO, POSITIVE_GAMMA, SHORT_STEP)
+STEPS = (IS_DETERMINISTIC, ALL_NORMALISED, CONSTANT_GAMMA, CONSTANT_RHO, POSITIVE_GAMMA, SHORT_STEP)
 
 AVERAGE_CONSTANTS = {"descent": "the term in 1/(gamma T)", "radius": "the term in rho^2 that stays as T grows"}
 

@@ -32,6 +32,7 @@ from theory.claim import (
     Times,
     claims,
 )
+from theory.dynamics import UNNORMALISED
 from theory.families import LONGEST_RUN, data, given, setting_of
 from theory.horizon import horizon
 from theory.schedules import Schedule, constant
@@ -63,7 +64,6 @@ def decrease(facts: Facts) -> float:
     return max(part * (1 - gamma * L * part / 2), 0.0)
 
 
-UNNORMALISED = Hypothesis("lam", lambda f: f.lam.largest, "=", lambda f: 0.0, "lam = 0: the unnormalised rule")
 SMALL_ERROR = Hypothesis("nu = L rho", relative_error, "<", lambda f: 1.0, "the relative error nu = L rho < 1")
 RANGE = Hypothesis(
     "gamma", lambda f: f.gamma.largest, "<", longest_step, "gamma < 2/(L (1 + nu)), nu = L rho", step_limit=True

@@ -20,9 +20,9 @@ from theory.multistep import (
     points,
     suggest_steps,
     unit,
-    with_rule,
 )
 from theory.setting import Facts, Setting
+from theory.ssam import with_method
 from theory.trial import EPS, Lab, NotMeasurable, Scale, Trial, Values, equal
 from theory.unified_sam import CONSTANT_GAMMA, CONSTANT_RHO, IS_DETERMINISTIC, POSITIVE_GAMMA
 
@@ -376,7 +376,7 @@ def same_step(setting: Setting, facts: Facts, steps: int, lab: Lab) -> Trial:
     """The descent gradient of n ascent steps and that of one, at points on both sides of the minimiser."""
     x = points(setting, 200)
     D, error = descent_gradients(setting, lab, x)
-    S, _ = descent_gradients(with_rule(setting, "sam"), lab, x)
+    S, _ = descent_gradients(with_method(setting, "sam"), lab, x)
     # The n parts of the radius add up with n roundings, and the gradient changes by L times them.
     moved = facts.L_f * EPS * facts.parameters["steps"] * (np.abs(x).max(axis=1) + facts.rho.largest)
     size = np.abs(x).max(axis=1) + 1.0

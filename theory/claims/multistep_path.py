@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from theory.claim import Claim, Control, Family, Instance, Kind, Measure, Provenance, Source, claims
+from theory.dynamics import QUADRATIC
 from theory.families import given
 from theory.inner_max import quadratic_on_ball
 from theory.multistep import (
@@ -14,7 +15,6 @@ from theory.multistep import (
     NOTE,
     PAPER,
     PERTURBED,
-    QUADRATIC,
     SEVERAL,
     budget_path,
     descent_gradients,
@@ -23,9 +23,9 @@ from theory.multistep import (
     points,
     suggest_steps,
     unit,
-    with_rule,
 )
 from theory.setting import Facts, Setting
+from theory.ssam import with_method
 from theory.trial import EPS, Lab, NotMeasurable, Scale, Trial, Values, equal
 from theory.unified_sam import IS_DETERMINISTIC, POSITIVE_GAMMA
 
@@ -88,7 +88,7 @@ def eigenvector_start(setting: Setting, facts: Facts, steps: int, lab: Lab) -> T
     """From an eigenvector every n gives the one-step point."""
     h, Q = np.linalg.eigh(setting.problem.hessian(setting.problem.centre))
     rows = setting.problem.centre + Q.T[h > 1e-6 * h[-1]]
-    once = with_rule(setting, "sam")
+    once = with_method(setting, "sam")
     D, error = descent_gradients(setting, lab, rows)
     S, _ = descent_gradients(once, lab, rows)
     H = setting.problem.hessian(setting.problem.centre)

@@ -20,6 +20,7 @@ from theory.claim import (
     Source,
     claims,
 )
+from theory.dynamics import UNNORMALISED
 from theory.families import given, setting_of
 from theory.schedules import Schedule, constant
 from theory.setting import Facts, facts_of
@@ -27,7 +28,6 @@ from theory.setting import Facts, facts_of
 PAPER = "M. Andriushchenko and N. Flammarion, Towards Understanding Sharpness-Aware Minimization, ICML 2022"
 NOTE = "the abstract was read, not the theorems; the lemma and its constants are derived here"
 
-UNNORMALISED = Hypothesis("lam", lambda f: f.lam.largest, "=", lambda f: 0.0, "lam = 0: the unnormalised rule")
 HALF_STEP = Hypothesis(
     "gamma", lambda f: f.gamma.largest, "<=", lambda f: 1 / (2 * f.L), "gamma <= 1/(2 L)", step_limit=True
 )
