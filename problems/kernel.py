@@ -13,7 +13,7 @@ call other kernels and functions marked `@helper`, and must not use any other gl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -58,6 +58,15 @@ def helper(function: Function) -> Function:
     return function
 
 
+ordered_helpers: list[Callable[..., Any]] = []
+
+
+def ordered(function: Function) -> Function:
+    """Mark a helper whose sums must be taken in the order in which they are written."""
+    ordered_helpers.append(function)
+    return function
+
+
 def _keep_nothing(problem: Any, x: Any) -> None:
     """Most problems have rounding noise enough to need no help."""
 
@@ -90,6 +99,71 @@ def _one_vector(method: Any) -> int:
 scratch = Kernel("scratch", default=_one_vector)
 """scratch(method) -> how many vectors of length d the method's `step` needs in y; asked from Python, once a run. It
 goes by the data class, as `step` does, so that no step can be run with less room than it writes to."""
+
+
+# -- what the fast tier asks for; a class without these kernels runs on the textbook tier --
+
+
+class Linear(NamedTuple):
+    """A generalised linear model: f_i(x) = loss_i(a_i.x) + (reg/2) ||x||^2 with a_i the rows of A (n, d).
+
+    b, k: two numbers of each row that its loss depends on, shape (n,). centre: what `gap_of_dots` measures x from, the
+    minimiser or the origin, shape (d,).
+    """
+
+    A: Any
+    b: Any
+    k: Any
+    reg: float
+    centre: Any
+
+
+def _not_linear(problem: Any) -> None:
+    return None
+
+
+linear = Kernel("linear", default=_not_linear)
+"""linear(problem) -> Linear, or None for other problems; asked from Python, once a run."""
+
+slope = Kernel("slope")
+"""slope(problem, b, k, z) -> loss'(z) of the row with these two numbers: straight-line code on scalars."""
+
+span = Kernel("span")
+"""span(method, problem, weight, r, b, k, z, p, norm2, a2, x2, gamma, rho, lam) -> (c, e, sound): one update of a linear
+model on one row a, where every point and gradient lies in the span of x and a: x+ = c x + e a.
+
+weight: v_i/n; r = weight * reg; z = a.x; p = weight * slope(z), so that g = p a + r x; norm2 = ||g||^2; a2 = ||a||^2;
+x2 = ||x||^2. sound: 1.0, or 0.0 where rounding could spoil the result; the step is then made by `step`. Straight-line
+code where it can be: it runs on 8 replicates at once."""
+
+ascent = Kernel("ascent")
+"""ascent(method, rho, lam, norm2) -> s, for methods whose rule is x+ = x - gamma grad f_v(x + s g), g = grad f_v(x)."""
+
+
+def _as_it_is(method: Any, rho: float | None) -> Any:
+    return method
+
+
+reduced = Kernel("reduced", default=_as_it_is)
+"""reduced(method, rho) -> the data of a simpler method that makes the same iterates bit for bit: SGD where rho is 0,
+SAM where GSAM's alpha is. rho: the constant radius, None where it varies. Asked from Python, so that the fast tier need
+not repeat the rounding of one rule inside another."""
+
+
+@helper
+def plane_norm2(c: float, e: float, z: float, a2: float, x2: float) -> float:
+    """||c x + e a||^2 from z = a.x, a2 = ||a||^2 and x2 = ||x||^2."""
+    return c * c * x2 + 2.0 * c * e * z + e * e * a2
+
+
+@helper
+def plane_sound(norm2: float, c: float, e: float, a2: float, x2: float) -> float:
+    """1.0 where `plane_norm2` lost less than 6 bits to cancellation and neither under- nor overflows, else 0.0."""
+    if c == 0.0:
+        return 1.0 if norm2 < 1e290 else 0.0
+    if norm2 < 1e290 and norm2 > 1e-290 and 64.0 * norm2 > c * c * x2 + e * e * a2:
+        return 1.0
+    return 0.0
 
 
 @helper

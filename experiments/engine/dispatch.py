@@ -27,6 +27,9 @@ import problems
 import theory.methods
 from problems import kernel
 
+from .diagonal import diagonal_steps
+from .gram import gram_steps
+from .lockstep import lockstep
 from .loop import advance
 
 OURS = ("problems", "theory", "experiments", "ravine")
@@ -40,7 +43,6 @@ OPTIONS: dict[str, Any] = {
 
 _lock = threading.Lock()
 _overloaded: set[int] = set()
-_signatures: set[tuple[type, type]] = set()
 
 
 def source_files() -> list[Path]:
@@ -86,6 +88,11 @@ def _install() -> None:
         if id(function) not in _overloaded:
             _overloaded.add(id(function))
             overload(function, strict=False, jit_options={"forceinline": True})(_itself(function))
+    for function in kernel.ordered_helpers:
+        if id(function) not in _overloaded:
+            _overloaded.add(id(function))
+            options: Any = {"forceinline": True, "fastmath": {"contract"}}
+            overload(function, strict=False, jit_options=options)(_itself(function))
 
 
 def _chooser(operation: kernel.Kernel) -> Callable[..., Any]:
@@ -104,17 +111,17 @@ def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
     return choose
 
 
-_cached = numba.njit(cache=True, **OPTIONS)(advance)
-_uncached = numba.njit(**OPTIONS)(advance)
+LOOPS: tuple[Callable[..., None], ...] = (advance, lockstep, gram_steps, diagonal_steps)
+_cached = {loop: numba.njit(cache=True, **OPTIONS)(loop) for loop in LOOPS}
+_uncached = {loop: numba.njit(**OPTIONS)(loop) for loop in LOOPS}
 
 
-def compiled_loop(problem_class: type, method_class: type) -> Callable[..., None]:
-    """The loop for this pair. The first call with data of these classes compiles it or loads it."""
+def compiled_loop(*classes: type, loop: Callable[..., None] = advance) -> Callable[..., None]:
+    """One of `LOOPS` for data of these classes. The first call with them compiles it or loads it."""
     with _lock:
         _install()
-        _signatures.add((problem_class, method_class))
-    ours = all(cls.__module__.split(".")[0] in OURS for cls in (problem_class, method_class))
-    return _cached if ours else _uncached  # type: ignore[no-any-return]
+    ours = all(cls.__module__.split(".")[0] in OURS for cls in classes)
+    return (_cached if ours else _uncached)[loop]  # type: ignore[no-any-return]
 
 
 def compile_like_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:

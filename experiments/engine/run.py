@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from problems.errors import InputError
-from problems.kernel import scratch, stride
-from problems.problem import Problem, check_count, check_memory
-from theory.methods.method import Method
-from theory.samplings import FULL, SamplingData, full
+from problems.problem import as_matrix, check_count, check_memory
+from theory.samplings import SamplingData, full
 from theory.setting import Setting
 from theory.trial import times_of
 
-Record = NDArray[np.float64]
+from . import tier as tiers
+from .tier import Way
+from .ways import Advance, Book, Record, apart, prepare, width
 
 BLOCK = 1 << 18
 """Steps between two looks at the schedules: 6 MiB of schedule values."""
@@ -32,7 +32,8 @@ class Run:
     times (K,) or (R, K). gap (R, K): f - f*. grad_norm2 (R, K): ||grad f||^2, shape (R, 0) if not recorded.
     sums (R, K): the sum of the sampled ||g_s||^2 over s < t. x (R, d): final iterates. points (R, K, d): the iterates,
     shape (R, 0, d) if not recorded. diverged (R,): the
-    step at which a replicate stopped because a norm was not finite, -1 if none did; its later records are NaN.
+    step at which a replicate stopped because a norm was not finite, -1 if none did; its later records are NaN. ways:
+    how each stage of the sampling was run.
     """
 
     times: NDArray[np.int64]
@@ -42,6 +43,7 @@ class Run:
     x: Record
     points: Record
     diverged: NDArray[np.int64]
+    ways: tuple[Way, ...] = ()
 
 
 record_times = times_of
@@ -89,6 +91,8 @@ def simulate(
     progress: Progress | None = None,
     gradients: bool = True,
     iterates: bool = False,
+    starts: ArrayLike | None = None,
+    tier: str = "auto",
 ) -> Run:
     """Run `replicates` copies of a setting for `steps` steps.
 
@@ -96,7 +100,10 @@ def simulate(
     `record_times`. first_replicate: the number of the first copy; copies numbered alike are alike bit for
     bit, so a run can be extended. threads: default one per core; results do not depend on it, nor on `block`.
     gradients: record ||grad f||^2 too, for which every record takes a full gradient. iterates: record x too.
-    Raises InputError for counts below 1, a negative seed or times outside the run.
+    starts: a start for each copy, shape (replicates, d), in the place of the setting's. tier: `textbook`, `fast` or
+    `auto`, see `tier.choose`; their iterates differ by rounding.
+    Raises InputError for counts below 1, a negative seed, times outside the run, starts of another shape, or `fast`
+    where there is no fast way.
     """
     steps = check_count(steps, argument="steps")
     replicates = check_count(replicates, argument="replicates")
@@ -111,11 +118,62 @@ def simulate(
     check_memory(replicates * (d + 4 * K + (K * d if iterates else 0)), what=f"a run of {replicates} replicates")
     own = _writable(shared, replicates)
     x = np.tile(setting.x0, (replicates, 1))
+    if starts is not None:
+        x = as_matrix(starts, argument="starts")
+        if x.shape != (replicates, d):
+            raise InputError(f"starts must have shape ({replicates}, {d}), got {x.shape}")
+    if tiers.check_tier(tier) != "textbook":
+        setting = tiers.reduce(setting)
+    stages = setting.sampling.stages(steps)
+    plan = [
+        (first, last, part.data, tiers.choose(setting, part.data, steps=steps, copies=replicates, tier=tier))
+        for first, last, part in stages
+    ]
+    made = progress or Progress()
     numbers = np.arange(first_replicate, first_replicate + replicates)
-    return _simulate(
-        setting, setting.sampling.data, numbers, x, shared, own, steps, seed, threads, block, progress or Progress(),
-        gradients, iterates,
-    )  # fmt: skip
+    job = _Job(steps, seed, threads, block, made, gradients, iterates)
+    if plan[0][3] in (Way.EIGENBASIS, Way.DIAGONAL):
+        return _deterministic(setting, plan[0][3], x, shared, own, job)
+    return _simulate(setting, plan, numbers, x, shared, own, job)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The rest of `simulate`'s arguments."""
+
+    steps: int
+    seed: int = 0
+    threads: int | None = None
+    block: int = BLOCK
+    progress: Progress = field(default_factory=Progress)
+    gradients: bool = False
+    iterates: bool = False
+
+
+Plan = list[tuple[int, int, SamplingData, Way]]
+
+
+def _deterministic(
+    setting: Setting, way: Way, x: Record, shared: NDArray[np.int64], own: NDArray[np.int64], job: _Job
+) -> Run:
+    """A quadratic in its eigenbasis. Copies that start and record alike are alike: one is run."""
+    R = len(x)
+    alike = R > 1 and bool((x == x[0]).all()) and bool((own == own[0]).all())
+    if alike:
+        x, own = x[:1].copy(), own[:1].copy()
+    inner, problem = setting, None
+    if way is Way.EIGENBASIS:
+        inner, problem = tiers.diagonalised(setting)
+        x = np.ascontiguousarray(problem.inwards(x))
+    # Other methods make their own step on the diagonal problem.
+    loop = Way.DIAGONAL if tiers.has_ascent(setting.method.data) else Way.TEXTBOOK
+    run = _simulate(inner, [(0, job.steps, inner.sampling.data, loop)], np.arange(len(x)), x, shared, own, job)
+    x, points = run.x, run.points
+    if problem is not None:
+        x, points = problem.outwards(x), problem.outwards(points)
+    recorded = (run.gap, run.grad_norm2, run.sums, x, points)
+    gap, norms, sums, x, points = (np.repeat(array, R if alike else 1, axis=0) for array in recorded)
+    return Run(shared, gap, norms, sums, x, points, np.repeat(run.diverged, R if alike else 1), (way,))
 
 
 def _checked_times(times: ArrayLike, steps: int, replicates: int) -> NDArray[np.int64]:
@@ -145,7 +203,7 @@ def one_step(
     frozen = setting.with_steps(gamma=gamma, rho=rho, lam=lam)
     times = np.array([1])
     own = _writable(times, len(x))
-    return _simulate(frozen, sampling, np.arange(len(x)), x.copy(), times, own, 1, 0, None, BLOCK, Progress(), False)
+    return _simulate(frozen, [(0, 1, sampling, Way.TEXTBOOK)], np.arange(len(x)), x.copy(), times, own, _Job(1))
 
 
 def evaluate(setting: Setting, points: Record) -> tuple[Record, Record]:
@@ -154,91 +212,70 @@ def evaluate(setting: Setting, points: Record) -> tuple[Record, Record]:
     own = np.zeros((len(points), 1), dtype=np.int64)
     data = full(problem.n).data
     # One step is taken after the record and thrown away.
-    run = _simulate(setting, data, np.arange(len(points)), points.copy(), own, own, 1, 0, 1, BLOCK, Progress(), True)
+    job = _Job(1, threads=1, gradients=True)
+    run = _simulate(setting, [(0, 1, data, Way.TEXTBOOK)], np.arange(len(points)), points.copy(), own, own, job)
     return run.gap[:, 0], run.grad_norm2[:, 0]
 
 
 def _simulate(
     setting: Setting,
-    sampling: SamplingData,
+    plan: Plan,
     numbers: NDArray[np.int64],
-    x: NDArray[np.float64],
+    x: Record,
     times: NDArray[np.int64],
     own: NDArray[np.int64],
-    steps: int,
-    seed: int,
-    threads: int | None,
-    block: int,
-    progress: Progress,
-    gradients: bool,
-    iterates: bool = False,
+    job: _Job,
 ) -> Run:
-    from . import dispatch
-
-    problem = setting.problem
-    loop = dispatch.compiled_loop(type(problem.data), type(setting.method.data))
     R, K = own.shape
-    gaps, norms, sums = (np.full((R, columns), np.nan) for columns in (K, K if gradients else 0, K))
-    points = np.full((R, K if iterates else 0, problem.d), np.nan)
+    x = apart(x)
+    gaps, norms, sums = (np.full((R, columns), np.nan) for columns in (K, K if job.gradients else 0, K))
+    points = np.full((R, K if job.iterates else 0, setting.problem.d), np.nan)
     state = np.zeros((R, 2), dtype=np.int64)
     state[:, 1] = -1
-    running = np.zeros(R)
-    workers = min(threads or os.cpu_count() or 1, R)
-    seed64 = np.uint64(seed)
+    book = Book(
+        numbers, x, own, gaps, norms, sums, points, state, np.zeros(R), np.full((R, 2), np.nan), np.uint64(job.seed)
+    )
+    workers = min(job.threads or os.cpu_count() or 1, R)
+    for start, end, drawn, way in plan:
+        book.sizes[:] = np.nan
+        make = prepare(way, setting, drawn, book)
 
-    stages = [(first, last, part.data) for first, last, part in setting.sampling.stages(steps)]
-    if sampling is not setting.sampling.data:
-        stages = [(0, steps, sampling)]
-
-    def work(rows: slice) -> None:
-        control = progress.register()
-        for start, end, drawn in stages:
-            room = _scratch(problem, drawn, setting.method)
-            for first in range(start, end, block):
-                last = min(first + block, end)
+        def work(
+            rows: slice, start: int = start, end: int = end, make: Callable[[], Advance] = make
+        ) -> NDArray[np.int64]:
+            control = job.progress.register()
+            advance = make()
+            for first in range(start, end, job.block):
+                last = min(first + job.block, end)
                 windows = [schedule.window(first, last) for schedule in (setting.gamma, setting.rho, setting.lam)]
-                loop(
-                    problem.data, setting.method.data, drawn, seed64, numbers[rows], x[rows],
-                    first, last, last == steps, *windows, own[rows], gaps[rows], norms[rows], sums[rows],
-                    points[rows], state[rows], running[rows], *room, control,
-                )  # fmt: skip
+                advance(rows, first, last, last == job.steps, windows, control)
                 if control[0]:
-                    return
+                    break
+            return control
 
-    parts = _parts(R, workers)
-    if len(parts) == 1:
-        work(parts[0])
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            for future in [pool.submit(work, part) for part in parts]:
-                future.result()
-    return Run(times, gaps, norms, sums, x, points, state[:, 1].copy())
+        parts = _parts(R, workers, width(way))
+        if len(parts) == 1:
+            work(parts[0])
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                for future in [pool.submit(work, part) for part in parts]:
+                    future.result()
+        if job.progress.stopped:
+            break
+    return Run(times, gaps, norms, sums, x, points, state[:, 1].copy(), tuple(way for *_, way in plan))
 
 
-def _parts(R: int, workers: int) -> list[slice]:
-    """Contiguous shares of the replicates, several per worker so that none waits long for another."""
+def _parts(R: int, workers: int, width: int) -> list[slice]:
+    """Contiguous shares of the replicates, several per worker so that none waits long for another, and of whole blocks
+    of `width` where there are enough."""
     if workers == 1:
         return [slice(0, R)]
-    edges = np.linspace(0, R, min(R, 4 * workers) + 1).astype(int)
+    blocks = -(-R // width)
+    if blocks < workers:
+        edges = np.linspace(0, R, workers + 1).astype(int)
+    else:
+        edges = np.minimum(np.linspace(0, blocks, min(blocks, 4 * workers) + 1).astype(int) * width, R)
     return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
-
-
-def _scratch(problem: Problem, sampling: SamplingData, method: Method) -> tuple[Any, ...]:
-    everyone, ones = np.arange(problem.n), np.ones(problem.n)
-    indices, weights = np.zeros(sampling.largest, dtype=np.int64), np.zeros(sampling.largest)
-    if sampling.kind == FULL:
-        indices[:], weights[:] = everyone, 1.0
-    marks = np.zeros(problem.n if sampling.kind == 2 else 0, dtype=np.int64)
-    d = problem.d
-    more = (scratch(method.data) - 1) * stride(d)
-    return everyone, ones, indices, weights, marks, _aligned(d), _aligned(d + more)
-
-
-def _aligned(d: int) -> Record:
-    """Scratch of length d that starts on a cache line: worth up to 10 % of a step."""
-    room = np.empty(d + 8)
-    skip = (-room.ctypes.data // 8) % 8
-    return room[skip : skip + d]
 
 
 def _writable(times: NDArray[np.int64], replicates: int) -> NDArray[np.int64]:

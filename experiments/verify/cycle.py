@@ -22,7 +22,9 @@ MOST_DIMENSIONS = 200
 def plateau_evidence(case: Case, progress: Progress) -> Evidence:
     """The last records must have settled and agree to the stated digits."""
     times = np.unique(np.array([0, case.steps // 2, case.steps * 9 // 10, case.steps]))
-    run = simulate(case.setting, steps=case.steps, times=times, threads=1, progress=progress, gradients=False)
+    run = simulate(
+        case.setting, steps=case.steps, times=times, threads=1, tier="textbook", progress=progress, gradients=False
+    )
     if progress.stopped:
         return case.nothing(DETERMINISTIC, "interrupted")
     if (reason := diverged_reason(run)) is not None:
@@ -43,7 +45,7 @@ def cycle_evidence(case: Case) -> Evidence:
     if setting.problem.d > MOST_DIMENSIONS:
         return case.nothing(CYCLE, f"exact route not available: d = {setting.problem.d} exceeds {MOST_DIMENSIONS}")
     short = min(case.steps, 5_000)
-    x = simulate(setting, steps=short, times=np.array([short]), threads=1, gradients=False).x[0]
+    x = simulate(setting, steps=short, times=np.array([short]), threads=1, tier="textbook", gradients=False).x[0]
     if not np.isfinite(x).all():
         return case.nothing(CYCLE, "the pilot run diverged")
     for _ in range(50):

@@ -34,7 +34,7 @@ def sample_points(setting: Setting, steps: int) -> tuple[Values, Steps]:
     away = setting.x0 - centre
     rng = np.random.default_rng(0)
     pilots = [
-        simulate(setting, steps=length, times=np.array([length]), threads=1)
+        simulate(setting, steps=length, times=np.array([length]), threads=1, tier="textbook")
         for length in sorted({min(max(steps, 20), longest) for longest in (20, 2_000, 200_000)})
     ]
     points = [setting.x0] + [pilot.x[0] for pilot in pilots if np.isfinite(pilot.x).all() and pilot.diverged[0] < 0]

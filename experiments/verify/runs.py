@@ -100,7 +100,9 @@ def _too_short(case: Case) -> str:
 def deterministic_comparison(case: Case, progress: Progress) -> tuple[Comparison, str | None]:
     """The run at recorded times t >= 1 (at t = 0 every bound is an identity), and a clause if it diverged."""
     far = distances(case)
-    run = simulate(case.setting, steps=case.steps, threads=1, progress=progress, gradients=False, iterates=far)
+    run = simulate(
+        case.setting, steps=case.steps, threads=1, tier="textbook", progress=progress, gradients=False, iterates=far
+    )
     times = np.asarray(run.times)[1:]
     values = run.sums[0, 1:] / times if averages(case) else run.gap[0, 1:]
     if far:

@@ -36,6 +36,7 @@ class EngineLab:
         return simulate(
             setting, steps=max(int(wanted[-1]), 1), times=wanted, replicates=len(copies), first_replicate=copies.start,
             seed=self.seed, threads=1, progress=self.progress, gradients=False, iterates=True,
+            tier="textbook",
         ).points  # fmt: skip
 
     def step(self, setting: Setting, points: Values, *, t: int = 0) -> Values:

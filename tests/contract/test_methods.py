@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.engine.run import Run, simulate
+from experiments.engine import run as engine
+from experiments.engine.run import Run
 from problems.errors import InputError
 from problems.glm import LeastSquaresProblem, LogisticProblem
 from problems.kernel import scratch, step, stride
@@ -34,6 +35,19 @@ Slope = Callable[[Vector], Vector]
 
 Rule = Callable[[Slope, Vector, float, float], Vector]
 """x+ from the sampled gradient, x, gamma and rho."""
+
+
+@pytest.fixture(autouse=True, params=["textbook", "auto"])
+def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here is passed by both tiers."""
+    monkeypatch.setitem(TIER, "tier", request.param)
+
+
+TIER: dict[str, Any] = {}
+
+
+def simulate(setting: Setting, **arguments: Any) -> Run:
+    return engine.simulate(setting, **TIER, **arguments)
 
 
 @cache

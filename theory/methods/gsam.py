@@ -24,13 +24,14 @@ import math
 from typing import Any, NamedTuple
 
 from problems.errors import InputError
-from problems.kernel import gradient, scratch, step, stride
+from problems.kernel import gradient, plane_norm2, plane_sound, reduced, scratch, slope, span, step, stride
 from problems.problem import plain
 from problems.spec import spelled
 from theory.schedules import constant
 
 from .method import Method, methods
-from .unified_sam import perturbation_scale
+from .sgd import SGD
+from .unified_sam import UnifiedSAM, perturbation_scale
 
 
 class GSAM(NamedTuple):
@@ -87,9 +88,53 @@ def _gsam_step(
     return norm2
 
 
+@span.of(GSAM)
+def _gsam_span(
+    method: Any,
+    problem: Any,
+    weight: float,
+    r: float,
+    b: float,
+    k: float,
+    z: float,
+    p: float,
+    norm2: float,
+    a2: float,
+    x2: float,
+    gamma: float,
+    rho: float,
+    lam: float,
+) -> tuple[float, float, float]:
+    s = perturbation_scale(rho, 1.0, norm2)
+    c = 1.0 + s * r
+    e = s * p
+    q = weight * slope(problem, b, k, c * z + e * a2)
+    # gp = gc x + ge a
+    gc = r * c
+    ge = q + r * e
+    if s == 0.0 or method.alpha == 0.0:
+        return 1.0 - gamma * gc, -(gamma * ge), 1.0
+    gp2 = plane_norm2(gc, ge, z, a2, x2)
+    sound = plane_sound(gp2, gc, ge, a2, x2)
+    along = r * gc * x2 + (r * ge + p * gc) * z + p * ge * a2
+    ratio = 0.0
+    if gp2 != 0.0:
+        ratio = along / gp2
+    dc = gc - method.alpha * (r - ratio * gc)
+    de = ge - method.alpha * (p - ratio * ge)
+    return 1.0 - gamma * dc, -(gamma * de), sound
+
+
+@reduced.of(GSAM)
+def _gsam_reduced(method: Any, rho: float | None) -> Any:
+    if rho == 0.0:
+        return SGD()
+    return UnifiedSAM() if method.alpha == 0.0 else method
+
+
 @methods.register("gsam")
 def gsam(alpha: float = 0.1) -> Method:
     """GSAM. alpha: any finite number; 0 is SAM."""
     if not math.isfinite(alpha):
         raise InputError(f"alpha of method 'gsam' must be a finite number, got {plain(alpha)!r}")
-    return Method(f"gsam:alpha={spelled(alpha)}", GSAM(float(alpha)), constant(1.0), uses_lam=False)
+    return Method(f"gsam:alpha={spelled(alpha)}", GSAM(float(alpha)), constant(1.0), uses_lam=False, isometric=True)

@@ -21,6 +21,7 @@ class Method:
 
     name: the SPEC. data: the NamedTuple whose class picks the `step` kernel. lam: the mixing schedule in
     [0, 1], 0 for methods that have none. uses_rho: whether the radius matters. uses_lam: whether the mixing does.
+    isometric: the rule commutes with rotations and translations of x, so that it may be run in any orthonormal basis.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Method:
     lam: Schedule = NO_MIXING
     uses_rho: bool = True
     uses_lam: bool = True
+    isometric: bool = False
 
     @property
     def family(self) -> str:

@@ -33,13 +33,14 @@ import math
 from typing import Any, Literal, NamedTuple, get_args
 
 from problems.errors import InputError
-from problems.kernel import gradient, scratch, step, stride
+from problems.kernel import gradient, plane_norm2, plane_sound, reduced, scratch, slope, span, step, stride
 from problems.problem import check_count, plain
 from problems.spec import spelled
 from theory.schedules import constant
 
 from .method import Method, methods
-from .unified_sam import perturbation_scale
+from .sgd import SGD
+from .unified_sam import UnifiedSAM, perturbation_scale
 
 Ascent = Literal["budget", "fixed", "projected", "power"]
 Descent = Literal["last", "average", "average-start", "lookbehind"]
@@ -136,6 +137,86 @@ def _multi_step_sam_step(
     return norm2
 
 
+@span.of(MultiStepSAM)
+def _multi_step_sam_span(
+    method: Any,
+    problem: Any,
+    weight: float,
+    r: float,
+    b: float,
+    k: float,
+    z: float,
+    p: float,
+    norm2: float,
+    a2: float,
+    x2: float,
+    gamma: float,
+    rho: float,
+    lam: float,
+) -> tuple[float, float, float]:
+    n = method.steps
+    reach = rho
+    if method.ascent == 0:  # budget
+        reach = rho / n
+    # z_j = x + u x + v a, g_j = gc x + ge a, and the running mean of the gradients mc x + me a.
+    u = 0.0
+    v = 0.0
+    gc = r
+    ge = p
+    mc = 0.0
+    me = 0.0
+    taken = 0
+    if method.descent == 2:  # average-start
+        taken = 1
+        mc = gc
+        me = ge
+    size2 = norm2
+    sound = 1.0
+    for i in range(n):
+        if size2 != 0.0:
+            s = perturbation_scale(reach, 1.0, size2)
+            if method.ascent == 3:  # power
+                u = s * gc
+                v = s * ge
+            else:
+                u = u + s * gc
+                v = v + s * ge
+            if method.ascent == 2 and i > 0:  # projected
+                away2 = plane_norm2(u, v, z, a2, x2)
+                sound *= plane_sound(away2, u, v, a2, x2)
+                away = math.sqrt(away2)
+                if away > rho:
+                    u = rho / away * u
+                    v = rho / away * v
+        c = 1.0 + u
+        gc = r * c
+        ge = weight * slope(problem, b, k, c * z + v * a2) + r * v
+        size2 = plane_norm2(gc, ge, z, a2, x2)
+        if i + 1 < n:
+            sound *= plane_sound(size2, gc, ge, a2, x2)
+        taken += 1
+        if taken == 1:
+            mc = gc
+            me = ge
+        else:
+            mc += (gc - mc) / taken
+            me += (ge - me) / taken
+    if method.descent == 0:  # last
+        mc = gc
+        me = ge
+    if method.descent == 3:  # lookbehind
+        gamma = gamma * (method.alpha * n)
+    return 1.0 - gamma * mc, -(gamma * me), sound
+
+
+@reduced.of(MultiStepSAM)
+def _multi_step_sam_reduced(method: Any, rho: float | None) -> Any:
+    if rho == 0.0 and method.descent != 3:
+        return SGD()
+    plain = method.descent <= 1 or (method.descent == 3 and method.alpha == 1.0)
+    return UnifiedSAM() if method.steps == 1 and plain else method
+
+
 @methods.register("multi-sam")
 def multi_sam(
     steps: int = 3, ascent: Ascent = "budget", descent: Descent = "last", alpha: float | None = None
@@ -162,4 +243,10 @@ def multi_sam(
             f"alpha of method 'multi-sam' is read by descent=lookbehind alone; leave it out, got {plain(alpha)!r}"
         )
     data = MultiStepSAM(n, paths.index(ascent), ends.index(descent), 1.0 if alpha is None else alpha)
-    return Method(f"multi-sam:steps={n},ascent={ascent},descent={descent}{slow}", data, constant(1.0), uses_lam=False)
+    return Method(
+        f"multi-sam:steps={n},ascent={ascent},descent={descent}{slow}",
+        data,
+        constant(1.0),
+        uses_lam=False,
+        isometric=True,
+    )

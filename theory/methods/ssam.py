@@ -22,10 +22,11 @@ import math
 from typing import Any, Literal, NamedTuple
 
 from problems.errors import InputError
-from problems.kernel import gradient, helper, step
+from problems.kernel import gradient, helper, plane_norm2, plane_sound, reduced, slope, span, step
 from theory.schedules import constant
 
 from .method import Method, methods
+from .sgd import SGD
 from .unified_sam import perturbation_scale
 
 Ascent = Literal["unnormalised", "normalised"]
@@ -80,10 +81,45 @@ def _ssam_step(
     return norm2
 
 
+@span.of(SSAM)
+def _ssam_span(
+    method: Any,
+    problem: Any,
+    weight: float,
+    r: float,
+    b: float,
+    k: float,
+    z: float,
+    p: float,
+    norm2: float,
+    a2: float,
+    x2: float,
+    gamma: float,
+    rho: float,
+    lam: float,
+) -> tuple[float, float, float]:
+    s = perturbation_scale(rho, method.normalised, norm2)
+    c = 1.0 + s * r
+    e = s * p
+    q = weight * slope(problem, b, k, c * z + e * a2)
+    # The perturbed gradient is gc x + ge a.
+    gc = r * c
+    ge = q + r * e
+    perturbed2 = plane_norm2(gc, ge, z, a2, x2)
+    sound = plane_sound(perturbed2, gc, ge, a2, x2)
+    renorm = 1.0 if s == 0.0 else renormalisation(norm2, perturbed2)
+    return 1.0 - gamma * (renorm * gc), -(gamma * (renorm * ge)), sound
+
+
+@reduced.of(SSAM)
+def _ssam_reduced(method: Any, rho: float | None) -> Any:
+    return SGD() if rho == 0.0 else method
+
+
 @methods.register("ssam")
 def ssam(ascent: Ascent = "unnormalised") -> Method:
     """SSAM. ascent: x + rho g (unnormalised) or x + rho g/||g|| (normalised)."""
     if ascent not in ("unnormalised", "normalised"):
         raise InputError(f"ascent of method 'ssam' must be one of unnormalised, normalised, got {ascent!r}")
     normalised = 1.0 if ascent == "normalised" else 0.0
-    return Method(f"ssam:ascent={ascent}", SSAM(normalised), constant(normalised), uses_lam=False)
+    return Method(f"ssam:ascent={ascent}", SSAM(normalised), constant(normalised), uses_lam=False, isometric=True)

@@ -1,0 +1,203 @@
+"""Which way a setting is run: the textbook tier, the update as written on paper, or one of the fast tier's ways.
+
+The two tiers make the same iterates up to rounding. What `auto` chooses depends on the setting, the number of steps and
+the number of copies alone, never on threads, blocks or the machine.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from problems.errors import InputError
+from problems.glm import LeastSquares
+from problems.kernel import Linear, ascent, linear, reduced, span
+from problems.problem import Matrix, Problem, Vector
+from problems.quadratics import DiagonalQuadratic
+from theory.samplings import LISTED, REPLACEMENT, SINGLE, TAU_NICE, SamplingData
+from theory.setting import Setting
+
+TIERS = ("auto", "fast", "textbook")
+
+GRAM_ENTRIES = 2**27
+"""Most entries of a Gram matrix: 1 GiB."""
+
+
+class Way(enum.Enum):
+    """How the steps are made."""
+
+    TEXTBOOK = "textbook"
+    LOCKSTEP = "fast: one dot product and one axpy a step, 8 copies in lockstep"
+    GRAM = "fast: Gram space, one row of A A' a step"
+    BLOCKED = "fast: four rows at a time"
+    EIGENBASIS = "fast: eigenbasis, O(d) a step"
+    DIAGONAL = "fast: diagonal, one pass a step"
+
+    @property
+    def tier(self) -> str:
+        """textbook or fast."""
+        return "textbook" if self is Way.TEXTBOOK else "fast"
+
+
+def check_tier(tier: str) -> str:
+    """`tier` if it is one of `TIERS`; InputError otherwise."""
+    if tier not in TIERS:
+        raise InputError(f"tier must be one of {', '.join(TIERS)}, got {tier!r}")
+    return tier
+
+
+def has_span(method: Any) -> bool:
+    """The method knows its step in the span of x and one row."""
+    return type(method) in span.implementations
+
+
+def has_ascent(method: Any) -> bool:
+    """The method's rule is x+ = x - gamma grad f_v(x + s g)."""
+    return type(method) in ascent.implementations
+
+
+def reduce(setting: Setting) -> Setting:
+    """The same setting by a simpler method where that makes no difference."""
+    data = reduced(setting.method.data, setting.rho.constant)
+    return setting if data is setting.method.data else replace(setting, method=replace(setting.method, data=data))
+
+
+def single_row(sampling: SamplingData) -> bool:
+    """One row a step, chosen from an alias table."""
+    return sampling.kind == SINGLE or (sampling.kind in (TAU_NICE, REPLACEMENT) and sampling.tau == 1)
+
+
+def as_single(sampling: SamplingData) -> SamplingData:
+    """The same draws, written as single-element sampling."""
+    if sampling.kind == TAU_NICE:
+        table = np.ones(sampling.n), np.arange(sampling.n)
+        return sampling._replace(kind=SINGLE, threshold=table[0], alias=table[1])
+    return sampling._replace(kind=SINGLE)
+
+
+def why_textbook(setting: Setting, sampling: SamplingData) -> str:
+    """Why there is no fast way, as a clause; empty where there is one."""
+    return _ways(setting, sampling)[1]
+
+
+def _ways(setting: Setting, sampling: SamplingData) -> tuple[list[Way], str]:
+    """The fast ways there are, fastest steps first, or why there is none."""
+    problem, method = setting.problem, setting.method
+    if sampling.kind == LISTED:
+        return [], "the sample of every copy is listed"
+    if setting.deterministic and not setting.sampling.later and problem.quadratic and problem.minimiser is not None:
+        if isinstance(problem.data, DiagonalQuadratic):
+            if has_ascent(method.data):
+                return [Way.DIAGONAL], ""
+            return [], f"method {method.family!r} has no fast step on a diagonal quadratic"
+        if method.isometric:
+            return [Way.EIGENBASIS], ""
+    if linear(problem.data) is None:
+        return [], f"problem {problem.name.partition(':')[0]!r} is neither a linear model nor a deterministic quadratic"
+    if not single_row(sampling):
+        return [Way.BLOCKED], ""
+    if not has_span(method.data):
+        return [], f"method {method.family!r} has no closed form on one row"
+    small = problem.n <= problem.d and problem.n**2 <= GRAM_ENTRIES
+    gram = isinstance(problem.data, LeastSquares) and has_ascent(method.data) and small
+    return [Way.GRAM, Way.LOCKSTEP] if gram else [Way.LOCKSTEP], ""
+
+
+def choose(setting: Setting, sampling: SamplingData, *, steps: int, copies: int, tier: str) -> Way:
+    """The way in which `copies` copies are run for `steps` steps.
+
+    tier: `textbook`; `fast`, the fastest steps whatever their preparation costs; `auto`, which takes the preparation
+    into account and falls back on the textbook tier. Raises InputError for `fast` where there is no fast way.
+    """
+    check_tier(tier)
+    if tier == "textbook":
+        return Way.TEXTBOOK
+    ways, reason = _ways(setting, sampling)
+    if not ways:
+        if tier == "fast":
+            raise InputError(f"tier must be auto or textbook for {setting}: {reason}")
+        return Way.TEXTBOOK
+    if tier == "fast":
+        return ways[0]
+    n, d = setting.problem.n, setting.problem.d
+    # Measured: a Gram matrix costs as much as about n^2/4 steps save, a rotation as about 2 d dense steps.
+    if ways[0] is Way.GRAM and steps * copies < n * n // 4:
+        return Way.LOCKSTEP
+    if ways[0] is Way.EIGENBASIS and steps < 2 * d:
+        return Way.BLOCKED if linear(setting.problem.data) is not None else Way.TEXTBOOK
+    return ways[0]
+
+
+# -- what is prepared once for a problem --
+
+_grams: WeakKeyDictionary[Problem, Matrix] = WeakKeyDictionary()
+_bases: WeakKeyDictionary[Problem, tuple[Vector, Matrix]] = WeakKeyDictionary()
+
+
+def gram_matrix(problem: Problem, parts: Linear) -> Matrix:
+    """A A', shape (n, n); kept as long as the problem lives."""
+    if problem not in _grams:
+        _grams[problem] = np.ascontiguousarray(parts.A @ parts.A.T)
+    return _grams[problem]
+
+
+def eigenbasis(problem: Problem) -> tuple[Vector, Matrix]:
+    """Eigenvalues (d,), ascending, and eigenvectors (d, d) of the Hessian of a quadratic; kept as long as it lives.
+
+    Eigenvalues that are rounding of the eigensolver, at most d eps of the largest, are 0.
+    """
+    if problem not in _bases:
+        values, vectors = np.linalg.eigh(problem.hessian(problem.centre))
+        values[np.abs(values) <= len(values) * np.finfo(float).eps * np.abs(values).max()] = 0.0
+        _bases[problem] = values, np.ascontiguousarray(vectors)
+    return _bases[problem]
+
+
+class Diagonalised(Problem):
+    """A quadratic in its eigenbasis, x = x* + Q z: what the engine runs in the place of the problem itself."""
+
+    quadratic = True
+
+    def __init__(self, problem: Problem) -> None:
+        values, self.vectors = eigenbasis(problem)
+        self.origin = problem.centre
+        super().__init__(
+            name=problem.name,
+            data=DiagonalQuadratic(values.copy()),
+            n=1,
+            d=problem.d,
+            L=problem.L,
+            mu=problem.mu,
+            start=self.inwards(problem.start),
+            minimiser=np.zeros(problem.d),
+            convex_components=problem.convex_components,
+        )
+        self.bounded = problem.bounded
+
+    def inwards(self, x: Any) -> Any:
+        """z of x; the last axis has length d."""
+        return (x - self.origin) @ self.vectors
+
+    def outwards(self, z: Any) -> Any:
+        """x of z."""
+        return self.origin + z @ self.vectors.T
+
+    @property
+    def component_smoothness(self) -> Any:
+        raise NotImplementedError  # nothing asks a stand-in for its constants
+
+    @property
+    def component_gaps(self) -> Any:
+        raise NotImplementedError
+
+
+def diagonalised(setting: Setting) -> tuple[Setting, Diagonalised]:
+    """The same setting in the eigenbasis of its Hessian."""
+    from theory.samplings import full
+
+    problem = Diagonalised(setting.problem)
+    return replace(setting, problem=problem, sampling=full(1), x0=problem.inwards(setting.x0)), problem
