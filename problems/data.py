@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 import math
+import mmap
+import platform
+import sys
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError, nearest
 from .problem import Matrix, Vector, check_memory
@@ -25,18 +29,30 @@ _LARGEST_INDEX = 2**31 - 1
 
 
 class DataSet(NamedTuple):
-    """Features A (n, d), C-contiguous float64, targets b (n,) and a sentence about where they came from."""
+    """Features A (n, d), C-contiguous float64, targets b (n,), a sentence about where they came from, and whether A
+    stays on disk; its entries have not been looked at then."""
 
     A: Matrix
     b: Vector
     description: str
+    mapped: bool = False
 
 
-def load(*, file: str | None, data: str | None, scale: Scale, positive: str | None, classification: bool) -> DataSet:
+def load(
+    *,
+    file: str | None,
+    data: str | None,
+    scale: Scale,
+    positive: str | None,
+    classification: bool,
+    b: str | None = None,
+) -> DataSet:
     """Read features and targets from a file or a bundled data set.
 
     file: LIBSVM (`.svm`, `.libsvm`, `.txt`; indices start at 1 and increase along a line), CSV (`.csv`; no
-        header, last column the target) or `.npz` (arrays `A` of shape (n, d) and `b` of shape (n,)).
+        header, last column the target), `.npz` (arrays `A` of shape (n, d) and `b` of shape (n,)), or `.npy` with A
+        alone, float64 and C-contiguous, which is used where it lies on disk and may be larger than memory.
+    b: beside an A in `.npy`, and only there: the `.npy` file with the targets, shape (n,).
     data: breast_cancer, diabetes or digits as scikit-learn ships them (no network). Give this or `file`.
     scale: how `scaled` treats the features.
     positive: the label that becomes +1 while all others become -1; needed when there are more than two.
@@ -48,19 +64,29 @@ def load(*, file: str | None, data: str | None, scale: Scale, positive: str | No
         raise InputError(f"give exactly one of file= and data=, got {given}")
     if positive is not None and not classification:
         raise InputError(f"positive={positive!r} is for classification only; regression takes the targets as they are")
+    mapped = file is not None and Path(file).suffix.lower() == ".npy"
+    if mapped and b is None:
+        raise InputError(f"file {file!r} holds A alone; give the targets as b=FILE.npy too")
+    if not mapped and b is not None:
+        raise InputError(f"b={b!r} goes with file=A.npy only; other files hold their own targets")
+    if mapped and scale != "none":
+        raise InputError(f"scale must be none for data read from disk, got {scale!r}; scale the file itself")
     if file is not None:
-        A, b = _read_file(file)
-        source, origin = f"file {file!r}", file
+        A, targets = _read_pair(file, str(b)) if mapped else _read_file(file)
+        source, origin = (f"file {b!r}", f"{file} with {b}") if mapped else (f"file {file!r}", file)
     else:
         assert data is not None
-        A, b = _read_bundled(data)
+        A, targets = _read_bundled(data)
         source, origin = f"data={data}", f"{data} (bundled with scikit-learn)"
     note = ""
     if classification:
-        b, low, high = binary_labels(b, positive=positive, source=source)
+        targets, low, high = binary_labels(targets, positive=positive, source=source)
         note = f", labels {low} -> -1 and {high} -> +1"
-    A = scaled(A, scale)
-    return DataSet(A, b, f"{origin}: {len(A)} samples, {A.shape[1]} features, scale={scale}{note}")
+    if not mapped:
+        A = scaled(A, scale)
+    where = ", A read from disk" if mapped else ""
+    description = f"{origin}: {len(A)} samples, {A.shape[1]} features, scale={scale}{note}{where}"
+    return DataSet(A, targets, description, mapped)
 
 
 def scaled(A: Matrix, scale: Scale) -> Matrix:
@@ -142,14 +168,14 @@ def _sklearn_datasets() -> Any:
     return importlib.import_module("sklearn.datasets")
 
 
-def _read_file(file: str) -> tuple[Matrix, Vector]:
+def _opened(file: str) -> tuple[Path, int]:
+    """The path and size of a file that can be read and is not empty."""
     path = Path(file)
-    reader = _READERS.get(path.suffix.lower())
     try:
         if path.is_dir():
-            raise InputError(f"file {file!r} is a directory; give a file that ends in {', '.join(_READERS)}")
+            raise InputError(f"file {file!r} is a directory; give a file that ends in {', '.join(_ENDINGS)}")
         if path.exists() and not path.is_file():
-            raise InputError(f"file {file!r} is not a regular file; give a file that ends in {', '.join(_READERS)}")
+            raise InputError(f"file {file!r} is not a regular file; give a file that ends in {', '.join(_ENDINGS)}")
         with path.open("rb") as stream:
             stream.read(1)
         size = path.stat().st_size
@@ -160,17 +186,94 @@ def _read_file(file: str) -> tuple[Matrix, Vector]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"file {file!r} cannot be read ({reason}); give a readable file") from None
-    if reader is None:
-        raise InputError(f"file {file!r} has the unknown ending {path.suffix!r}; known are {', '.join(_READERS)}")
+    if path.suffix.lower() not in _ENDINGS:
+        raise InputError(f"file {file!r} has the unknown ending {path.suffix!r}; known are {', '.join(_ENDINGS)}")
     if size == 0:
         raise InputError(f"file {file!r} is empty; at least one sample is needed")
-    check_memory(size // 8, what=f"file {file!r}")
+    return path, size
+
+
+_HINT = "; A and b may lie in two .npy files instead, file=A.npy,b=b.npy, of which A is read from disk"
+
+
+def _check_fits(entries: int, *, what: str) -> None:
     try:
-        return reader(path, file)
+        check_memory(entries, what=what)
+    except InputError as error:
+        raise InputError(f"{error}{_HINT}") from None
+
+
+def _read_file(file: str) -> tuple[Matrix, Vector]:
+    path, size = _opened(file)
+    _check_fits(size // 8, what=f"file {file!r}")
+    try:
+        return _READERS[path.suffix.lower()](path, file)
     except OSError as error:
         raise InputError(f"file {file!r} cannot be read ({error.strerror or error}); give a readable file") from None
     except MemoryError:
-        raise InputError(f"file {file!r} does not fit in memory; give a smaller one") from None
+        raise InputError(f"file {file!r} does not fit in memory; give a smaller one{_HINT}") from None
+
+
+def _read_pair(file: str, targets: str) -> tuple[Matrix, Vector]:
+    """A, mapped, and b, read."""
+    A = _mapped(file, dimensions=2)
+    if 0 in A.shape:
+        raise InputError(f"file {file!r} must hold a matrix of shape (n, d) with n, d >= 1, got {A.shape}")
+    if Path(targets).suffix.lower() != ".npy":
+        raise InputError(f"b must be a file that ends in .npy, got {targets!r}")
+    b = _mapped(targets, dimensions=1)
+    if len(b) != len(A):
+        raise InputError(f"file {targets!r} must hold shape ({len(A)},) to match file {file!r}, got {b.shape}")
+    check_memory(8 * len(b), what=f"file {targets!r}, with what is computed for each of its {len(b)} rows,")
+    b = b.copy()
+    if not np.isfinite(b).all():
+        raise InputError(f"file {targets!r} holds NaN or infinite entries; only finite numbers are allowed")
+    return A, b
+
+
+def _mapped(file: str, *, dimensions: int) -> NDArray[np.float64]:
+    """The array in a `.npy` file, where it lies: a plain writable array over private pages, so that kernels compile for
+    it as for any other and nothing that they could write would reach the file."""
+    path, size = _opened(file)
+    try:
+        with path.open("rb") as stream:
+            shape, by_columns, dtype = _header(stream)
+            offset = stream.tell()
+            if dtype != np.dtype(np.float64):
+                raise InputError(f"file {file!r} must hold float64 numbers in this machine's byte order, got {dtype}")
+            if len(shape) != dimensions or (by_columns and dimensions > 1 and 1 not in shape):
+                order = " in Fortran order" if by_columns else ""
+                wanted = "a C-contiguous matrix, shape (n, d)" if dimensions == 2 else "a vector, shape (n,)"
+                raise InputError(f"file {file!r} must hold {wanted}, got shape {shape}{order}")
+            length = offset + 8 * math.prod(shape)
+            if size < length:
+                raise InputError(f"file {file!r} is cut short: {size} bytes where its shape {shape} takes {length}")
+            if 0 in shape:
+                return np.empty(shape)
+            # NORESERVE: nothing is written, so no memory need be set aside for a file larger than it (numpy.memmap's
+            # copy-on-write mode would ask for it, its read-only mode makes arrays for which kernels compile anew).
+            flags = mmap.MAP_PRIVATE | _NORESERVE
+            pages = mmap.mmap(stream.fileno(), length, flags=flags, prot=mmap.PROT_READ)
+            return np.ndarray(shape, dtype=np.float64, buffer=pages, offset=offset)
+    except InputError:
+        raise
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError):
+        raise InputError(f"file {file!r} is not a .npy file; write it with numpy.save(file, array)") from None
+    except OSError as error:
+        raise InputError(f"file {file!r} cannot be read ({error.strerror or error}); give a readable file") from None
+
+
+_NORESERVE = 0x4000 if sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64") else 0
+"""MAP_NORESERVE, which the mmap module does not name."""
+
+
+def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_columns, dtype = read(stream)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"shape {shape}")
+    return tuple(shape), bool(by_columns), dtype
 
 
 def _read_lines(path: Path, file: str) -> list[tuple[int, str]]:
@@ -187,7 +290,7 @@ def _read_csv(path: Path, file: str) -> tuple[Matrix, Vector]:
     if not lines:
         raise InputError(f"file {file!r} is empty; at least one sample is needed")
     columns = lines[0][1].count(",") + 1
-    check_memory(len(lines) * columns, what=f"file {file!r} with {len(lines)} rows and {columns} columns")
+    _check_fits(len(lines) * columns, what=f"file {file!r} with {len(lines)} rows and {columns} columns")
     table = np.empty((len(lines), columns))
     for k, (number, line) in enumerate(lines):
         fields = line.split(",")
@@ -225,7 +328,7 @@ def _read_libsvm(path: Path, file: str) -> tuple[Matrix, Vector]:
     if not (np.isfinite(A.data).all() and np.isfinite(b).all()):
         _blame_libsvm(path, file)
     n, d = A.shape
-    check_memory(n * d, what=f"file {file!r} with {n} rows and {d} columns")
+    _check_fits(n * d, what=f"file {file!r} with {n} rows and {d} columns")
     return np.array(A.toarray(), dtype=np.float64, order="C"), np.array(b, dtype=np.float64)
 
 
@@ -273,7 +376,7 @@ def _read_npz(path: Path, file: str) -> tuple[Matrix, Vector]:
                 raise InputError(f"file {file!r} lacks the array {missing[0]!r}; it must hold A and b, found {found}")
             for member in archive.zip.infolist():
                 if member.filename in ("A.npy", "b.npy"):
-                    check_memory(member.file_size // 8, what=f"array {member.filename[0]!r} of file {file!r}")
+                    _check_fits(member.file_size // 8, what=f"array {member.filename[0]!r} of file {file!r}")
             A, b = archive["A"], archive["b"]
     except InputError:
         raise
@@ -291,7 +394,7 @@ def _read_npz(path: Path, file: str) -> tuple[Matrix, Vector]:
         raise InputError(f"array 'A' of file {file!r} must have shape (n, d) with n, d >= 1, got {A.shape}")
     if b.shape != (len(A),):
         raise InputError(f"array 'b' of file {file!r} must have shape ({len(A)},) to match A, got {b.shape}")
-    check_memory(A.size, what=f"file {file!r} with {A.shape[0]} rows and {A.shape[1]} columns")
+    _check_fits(A.size, what=f"file {file!r} with {A.shape[0]} rows and {A.shape[1]} columns")
     with np.errstate(over="ignore"):
         features, targets = np.array(A, dtype=np.float64, order="C"), np.array(b, dtype=np.float64)
     for name, entries in (("A", features), ("b", targets)):
@@ -321,3 +424,5 @@ _READERS: dict[str, Callable[[Path, str], tuple[Matrix, Vector]]] = {
     ".csv": _read_csv,
     ".npz": _read_npz,
 }
+
+_ENDINGS = (*_READERS, ".npy")

@@ -363,15 +363,7 @@ class LeastSquaresProblem(Problem):
 
     @property
     def component_gaps(self) -> tuple[Vector, Grade]:
-        A, b, reg, minimiser = self.data
-        squares = _row_squares(A)
-        dots = A @ minimiser
-        if reg == 0:
-            return np.where(squares > 0, (dots - b) ** 2 / 2, 0.0), Grade.EXACT
-        # f_i is quadratic about its own minimiser a_i b_i / (||a_i||^2 + reg).
-        share = b / (squares + reg)
-        offsets = minimiser - A * share[:, None]
-        return ((dots - squares * share) ** 2 + reg * _row_squares(offsets)) / 2, Grade.EXACT
+        return square_gaps(*self.data), Grade.EXACT
 
     def weighted_smoothness(self, weights: Vector) -> Constant:
         return exact(_largest_curvature(self.data.A, weights) + self.data.reg * float(np.mean(weights)))
@@ -383,6 +375,18 @@ class LeastSquaresProblem(Problem):
             return None
         H = A[:, :, None] * A[:, None, :] + reg * np.eye(self.d)
         return H, A * (A @ minimiser - b)[:, None] + reg * minimiser
+
+
+def square_gaps(A: Matrix, b: Vector, reg: float, minimiser: Vector) -> Vector:
+    """f_i(minimiser) - inf f_i of f_i(x) = (a_i.x - b_i)^2 / 2 + (reg/2) ||x||^2, shape (n,)."""
+    squares = _row_squares(A)
+    dots = A @ minimiser
+    if reg == 0:
+        return np.where(squares > 0, (dots - b) ** 2 / 2, 0.0)
+    # f_i is quadratic about its own minimiser a_i b_i / (||a_i||^2 + reg).
+    share = b / (squares + reg)
+    offsets = minimiser - A * share[:, None]
+    return np.asarray(((dots - squares * share) ** 2 + reg * _row_squares(offsets)) / 2)
 
 
 class LogisticProblem(Problem):
@@ -466,13 +470,13 @@ class LogisticProblem(Problem):
             # Separated rows reach their infimum 0 in the limit; a zero row never leaves log 2.
             return np.where((squares > 0) & (self.data.separated == 0), losses, 0.0), Grade.EXACT
         at_minimiser = losses + reg / 2 * float(self.data.minimiser @ self.data.minimiser)
-        return np.maximum(at_minimiser - _lowest_losses(squares, reg), 0.0), Grade.BOUND
+        return np.maximum(at_minimiser - lowest_losses(squares, reg), 0.0), Grade.BOUND
 
     def weighted_smoothness(self, weights: Vector) -> Constant:
         return exact(_largest_curvature(self.data.A, weights) / 4 + self.data.reg * float(np.mean(weights)))
 
 
-def _lowest_losses(squares: Vector, reg: float) -> Vector:
+def lowest_losses(squares: Vector, reg: float) -> Vector:
     """Lower bounds of min_z log(1 + exp(-z)) + reg z^2 / (2 squares), tight to rounding.
 
     Any slope in [0, 1] certifies the dual value entropy(slope) - slope^2 squares / (2 reg); the best one is
@@ -550,14 +554,14 @@ def _newton(rows: Matrix, reg: float) -> Vector | None:
             return np.asarray(x)
         if norm < best:
             best, best_y = norm, y
-        t = 1.0 if settled else _step_length(z, shift, y, step, R)
+        t = 1.0 if settled else step_length(z, shift, y, step, R)
         if t == 0:
             return None
         y = y + t * step
     return None
 
 
-def _step_length(z: Vector, shift: Vector, y: Vector, step: Vector, R: Vector) -> float:
+def step_length(z: Vector, shift: Vector, y: Vector, step: Vector, R: Vector) -> float:
     """The first of 1, 1/2, 1/4, ... at which f has not grown and its slope along the step has at least halved
     where it turned positive; 0 if there is none."""
     n = len(z)
@@ -601,40 +605,65 @@ def _separated(rows: Matrix) -> NDArray[np.bool_]:
     return np.asarray(solution.x[r:] > 0.5)
 
 
+class _Loaded(NamedTuple):
+    """name: the SPEC with every key; remarks: on the data; mapped: A stays on disk."""
+
+    A: Matrix
+    b: Vector
+    name: str
+    remarks: tuple[str, ...]
+    mapped: bool
+
+
 def _load(
     word: str,
     *,
     file: str | None,
     data: str | None,
+    b: str | None,
     scale: Scale,
     reg: float | None = None,
     positive: str | None = None,
     classification: bool = False,
-) -> tuple[Matrix, Vector, str, tuple[str, ...]]:
-    """A, b, the SPEC with every key, and the remark on the data."""
+) -> _Loaded:
     if reg is not None:
         check_nonnegative(reg, argument="reg")
-    found = load(file=file, data=data, scale=scale, positive=positive, classification=classification)
+    found = load(file=file, data=data, b=b, scale=scale, positive=positive, classification=classification)
     keys = [
         f"file={file}" if file is not None else f"data={data}",
+        *([f"b={b}"] if b is not None else []),
         *([f"reg={spelled(reg)}"] if reg is not None else []),
         f"scale={scale}",
         *([f"positive={positive}"] if positive is not None else []),
     ]
-    return found.A, found.b, f"{word}:{','.join(keys)}", (found.description,)
+    return _Loaded(found.A, found.b, f"{word}:{','.join(keys)}", (found.description,), found.mapped)
 
 
 def _regression(
-    word: str, *, file: str | None, data: str | None, scale: Scale, target: Target, reg: float | None = None
+    word: str,
+    *,
+    file: str | None,
+    data: str | None,
+    b: str | None,
+    scale: Scale,
+    target: Target,
+    reg: float | None = None,
 ) -> LeastSquaresProblem:
-    A, b, name, remarks = _load(word, file=file, data=data, scale=scale, reg=reg)
+    from .mapped import MappedLeastSquares
+
+    found = _load(word, file=file, data=data, b=b, scale=scale, reg=reg)
+    kind = MappedLeastSquares if found.mapped else LeastSquaresProblem
     strength = 0.0 if reg is None else float(reg)
     if target == "data":
-        return LeastSquaresProblem(A=A, b=b, reg=strength, name=name, remarks=remarks)
-    remarks = (*remarks, "the target is replaced by 0, so that every f_i is least at 0; runs start at (1, ..., 1)")
-    ones = np.ones(A.shape[1])
-    return LeastSquaresProblem(
-        A=A, b=np.zeros(len(b)), reg=strength, name=f"{name},target=zero", remarks=remarks, start=ones
+        return kind(A=found.A, b=found.b, reg=strength, name=found.name, remarks=found.remarks)
+    note = "the target is replaced by 0, so that every f_i is least at 0; runs start at (1, ..., 1)"
+    return kind(
+        A=found.A,
+        b=np.zeros(len(found.b)),
+        reg=strength,
+        name=f"{found.name},target=zero",
+        remarks=(*found.remarks, note),
+        start=np.ones(found.A.shape[1]),
     )
 
 
@@ -644,30 +673,41 @@ Target = Literal["data", "zero"]
 
 @problems.register("least-squares")
 def least_squares(
-    file: str | None = None, data: str | None = None, scale: Scale = "none", target: Target = "data"
+    file: str | None = None,
+    data: str | None = None,
+    b: str | None = None,
+    scale: Scale = "none",
+    target: Target = "data",
 ) -> LeastSquaresProblem:
     """Least squares on a file or a bundled data set (see `data.load`)."""
-    return _regression("least-squares", file=file, data=data, scale=scale, target=target)
+    return _regression("least-squares", file=file, data=data, b=b, scale=scale, target=target)
 
 
 @problems.register("ridge")
 def ridge(
-    reg: float, file: str | None = None, data: str | None = None, scale: Scale = "none", target: Target = "data"
+    reg: float,
+    file: str | None = None,
+    data: str | None = None,
+    b: str | None = None,
+    scale: Scale = "none",
+    target: Target = "data",
 ) -> LeastSquaresProblem:
     """Ridge regression on a file or a bundled data set (see `data.load`)."""
-    return _regression("ridge", file=file, data=data, scale=scale, target=target, reg=reg)
+    return _regression("ridge", file=file, data=data, b=b, scale=scale, target=target, reg=reg)
 
 
 @problems.register("logistic")
 def logistic(
     file: str | None = None,
     data: str | None = None,
+    b: str | None = None,
     reg: float = 0.0,
     scale: Scale = "none",
     positive: str | None = None,
 ) -> LogisticProblem:
     """Logistic regression on a file or a bundled data set (see `data.load`)."""
-    A, b, name, remarks = _load(
-        "logistic", file=file, data=data, scale=scale, reg=reg, positive=positive, classification=True
-    )
-    return LogisticProblem(A=A, b=b, reg=float(reg), name=name, remarks=remarks)
+    from .mapped import MappedLogistic
+
+    found = _load("logistic", file=file, data=data, b=b, scale=scale, reg=reg, positive=positive, classification=True)
+    kind = MappedLogistic if found.mapped else LogisticProblem
+    return kind(A=found.A, b=found.b, reg=float(reg), name=found.name, remarks=found.remarks)

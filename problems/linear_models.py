@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .exponential import exponential, exponential_less_one, remainder_polynomial
-from .glm import LeastSquares, Logistic, logistic_bregman, logistic_loss
+from .exponential import exponential, exponential_less_one, remainder_polynomial, softplus
+from .glm import LeastSquares, Logistic
 from .kernel import Kernel, Linear, gap, gradient, helper, linear, slope, value
 from .logcosh import LogCosh, log_cosh
 from .problem import Matrix, Vector
@@ -86,23 +86,24 @@ def logistic_excess(z: float, delta: float) -> float:
     return float(share * excess + (tail - v * w))
 
 
+@helper
+def logistic_excess_far(z: float, delta: float) -> float:
+    """The same as a difference of losses, for |delta| >= 0.34: at most 6 bits cancel."""
+    delta = -delta if z < 0.0 else delta
+    z = abs(z)
+    return float(softplus(-(z + delta)) - softplus(-z) + delta / (1.0 + exponential(z)))
+
+
 @gap_of_dots.of(Logistic)
 def _logistic_gap(problem: Any, dots: Any, size2: float) -> float:
     n = problem.A.shape[0]
     total = 0.0
-    far = 0.0
     for i in range(n):
         delta = problem.b[i] * dots[i]
-        near = 1.0 if abs(delta) < 0.34 and problem.separated[i] == 0.0 else 0.0
-        total += near * logistic_excess(problem.margins[i], delta if near == 1.0 else 0.0)
-        far += 1.0 - near
-    if far > 0.0:
-        for i in range(n):
-            delta = problem.b[i] * dots[i]
-            if problem.separated[i] != 0.0:
-                total += logistic_loss(problem.margins[i] + delta)
-            elif not abs(delta) < 0.34:
-                total += logistic_bregman(problem.margins[i], delta)
+        z = problem.margins[i]
+        near = logistic_excess(z, delta if abs(delta) < 0.34 else 0.0)
+        excess = near if abs(delta) < 0.34 else logistic_excess_far(z, delta)
+        total += excess if problem.separated[i] == 0.0 else softplus(-(z + delta))
     return float(total / n + 0.5 * problem.reg * size2)
 
 
@@ -139,10 +140,10 @@ class Blocked(NamedTuple):
 
 def blocked(data: Any) -> Blocked:
     """The blocked form of a linear model's data, with scratch of its own."""
-    parts = linear(data)
-    n, d = parts.A.shape
-    room = [np.zeros(n) for _ in range(4)]
-    return Blocked(data, *parts, np.zeros(d), *room)
+    A, b, k, reg, centre = linear(data)
+    n, d = A.shape
+    dots, first, second, factors = (np.zeros(n) for _ in range(4))
+    return Blocked(data, A, b, k, reg, centre, np.zeros(d), dots, first, second, factors)
 
 
 @helper

@@ -1,4 +1,4 @@
-"""`ravine bench engine`: steps a second of the engine, of a loop written by hand, and of NumPy, in one run.
+"""`ravine bench engine`: steps a second of the textbook tier, of a loop written by hand, and of NumPy, in one run.
 
 A rate is iterations times replicates for each second of processor time of one thread, the recording of f - f* every
 n steps included and compilation not. The ways take turns, so that a busy machine slows all of them alike, and
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WAYS = {
-    "engine": "experiments.engine.run.simulate, recording f - f*",
+    "engine": "experiments.engine.run.simulate on the textbook tier, recording f - f*",
     "hand": "a textbook numba loop, recording f - f*",
     "numpy": "NumPy, all replicates at once, recording f - f*",
     "engine-all": "the engine, recording ||grad f||^2 too",
@@ -149,6 +149,7 @@ def _by_engine(work: Workload, steps: int, *, gradients: bool) -> object:
         replicates=work.replicates,
         threads=1,
         gradients=gradients,
+        tier="textbook",
     )
 
 

@@ -1,9 +1,9 @@
 """The fast loop for deterministic quadratics in their eigenbasis: O(d) a step, one pass over x.
 
-With f(x) = sum_j h_j x_j^2/2 a method with an `ascent` kernel takes x_j to x_j - gamma h_j (x_j + s h_j x_j), in this
-order so that its roundings are those of the textbook kernel. The pass that does so sums ||g||^2 for the next step. One
-copy runs along its coordinates; several run side by side, 32 at a time, with the copies on the contiguous axis. In
-both, a component that was not zero stays away from zero, as by the `keep` kernel of diagonal problems.
+With f(x) = sum_j h_j x_j^2/2 a method with an `ascent` kernel multiplies x_j by 1 - gamma h_j (1 + s h_j). The pass that
+does so sums ||g||^2 for the next step. One copy runs along its coordinates; several run side by side, 32 at a time, with
+the copies on the contiguous axis. In both, a component that was not zero stays away from zero, as by the `keep` kernel
+of diagonal problems.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ def diagonal_steps(
                         norm2[q] = 0.0
                     for j in range(d):
                         curvature = h[j]
+                        pull = gamma_t * curvature
                         for q in range(32):
-                            entry = block[j, q]
-                            moved = entry - gamma_t * (curvature * (entry + reach[q] * (curvature * entry)))
+                            moved = block[j, q] * (1.0 - pull * (1.0 + reach[q] * curvature))
                             small = abs(moved) < 1e-150 and moved != 0.0
                             moved = (1e-150 if moved > 0.0 else -1e-150) if small else moved
                             block[j, q] = moved
@@ -146,8 +146,7 @@ def diagonal_steps(
                     s = reach[0]
                     size2 = 0.0
                     for j in range(d):
-                        entry = x[base, j]
-                        moved = entry - gamma_t * (h[j] * (entry + s * (h[j] * entry)))
+                        moved = x[base, j] * (1.0 - gamma_t * h[j] * (1.0 + s * h[j]))
                         small = abs(moved) < 1e-150 and moved != 0.0
                         moved = (1e-150 if moved > 0.0 else -1e-150) if small else moved
                         x[base, j] = moved

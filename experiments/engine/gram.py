@@ -15,10 +15,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from problems.kernel import slope, span
 
 from .draws import from_alias, stream, uniform
-from .lockstep import A2, C0, FIRST, NORM2, PUSH, SCALE, SECOND, TOP, TOTAL, UNSOUND, WEIGHT, X2, C, E, U, Z
+from .lockstep import (
+    A2, BEFORE, C0, FIRST, KEY, OLD_C0, OLD_SCALE, PUSH, SCALE, SECOND, TOP, TOTAL, UNSOUND, WEIGHT, X2, C, E, U, Z,
+)  # fmt: skip
 
 
 def gram_steps(
@@ -55,8 +59,7 @@ def gram_steps(
     sizes: Any,
     lane: Any,
     chosen: Any,
-    order: Any,
-    keys: Any,
+    alive: Any,
     v: Any,
     g: Any,
     control: Any,
@@ -74,17 +77,18 @@ def gram_steps(
     n, d = A.shape
     for base in range(0, z.shape[0], 8):
         live = 0
+        many = min(8, z.shape[0] - base)
         for q in range(8):
             r = base + q
-            for slot in range(0, 128, 8):
+            for slot in range(0, 152, 8):
                 lane[slot + q] = 0.0
             lane[SCALE + q] = 1.0
             chosen[q] = 0
-            keys[q] = 0
+            alive[q] = False
             if r < z.shape[0] and state[r, 1] < 0:
-                order[live] = q
+                alive[q] = True
                 live += 1
-                keys[q] = stream(seed, replicates[r])
+                lane[KEY + q] = np.uint64(stream(seed, replicates[r])).view(np.float64)
                 lane[X2 + q] = sizes[r, 0]
                 lane[TOP + q] = sizes[r, 1]
                 lane[TOTAL + q] = running[r]
@@ -96,8 +100,9 @@ def gram_steps(
         start = first
         while live > 0:
             end = min(last, (start | 1023) + 1)
-            for k in range(live):
-                q = order[k]
+            for q in range(many):
+                if not alive[q]:
+                    continue
                 r = base + q
                 written = state[r, 0]
                 if written < records and times[r, written] == start:
@@ -138,13 +143,13 @@ def gram_steps(
             for q in range(8):
                 lane[C + q] = 1.0
                 lane[E + q] = 0.0
+                lane[U + q] = uniform(np.float64(lane[KEY + q]).view(np.uint64), start, 0)
             t = start
             while True:
-                for q in range(8):
-                    lane[U + q] = uniform(keys[q], t, 0)
                 # The update of step t - 1; then z of the row drawn at step t is that step's dot product.
-                for k in range(live):
-                    q = order[k]
+                for q in range(many):
+                    if not alive[q]:
+                        continue
                     r = base + q
                     old = chosen[q]
                     c = lane[C + q]
@@ -153,7 +158,7 @@ def gram_steps(
                         z[r, i] = c * z[r, i] + e * G[old, i]
                     if t < end:
                         u = lane[U + q]
-                        old = int(u * n) if even else from_alias(sampling.threshold, sampling.alias, u)
+                        old = np.uint64(u * n if even else from_alias(sampling.threshold, sampling.alias, u))
                     chosen[q] = old
                     lane[Z + q] = z[r, old]
                     lane[A2 + q] = rows[old, 0]
@@ -168,8 +173,9 @@ def gram_steps(
                     rho_t = rho[t - first]
                 if t - first <= top_lam:
                     lam_t = lam[t - first]
-                for k in range(live):
-                    q = order[k]
+                for q in range(many):
+                    if not alive[q]:
+                        continue
                     r = base + q
                     if (t & 63) == 0 or not lane[X2 + q] >= 0.0:
                         x2 = 0.0
@@ -203,14 +209,25 @@ def gram_steps(
                     lane[X2 + q] = moved2 if 64.0 * moved2 > top else math.nan
                     lane[C + q] = c
                     lane[E + q] = e
-                    lane[NORM2 + q] = norm2
+                    before = lane[TOTAL + q]
+                    lane[BEFORE + q] = before
+                    lane[TOTAL + q] = before + norm2
+                    c0 = lane[C0 + q]
+                    scale = lane[SCALE + q]
+                    lane[OLD_C0 + q] = c0
+                    lane[OLD_SCALE + q] = scale
+                    scale = scale * c
+                    lane[C0 + q] = c0 * c
+                    lane[SCALE + q] = scale
+                    lane[PUSH + q] = e / scale
+                    lost = lost if abs(scale) > 1e-100 else 1.0
                     lane[UNSOUND + q] = lost
                     unsound += lost
+                    lane[U + q] = uniform(np.float64(lane[KEY + q]).view(np.uint64), t + 1, 0)
                 if unsound > 0.0:
-                    kept = 0
-                    for k in range(live):
-                        q = order[k]
-                        alive = True
+                    for q in range(many):
+                        if not alive[q]:
+                            continue
                         if lane[UNSOUND + q] > 0.0:
                             # ||g||^2 as a sum of squares, g = r x + p a.
                             r = base + q
@@ -220,9 +237,9 @@ def gram_steps(
                             dot = lane[Z + q]
                             p = weight * slope(problem, lane[FIRST + q], lane[SECOND + q], dot)
                             for j in range(d):
-                                g[j] = r2 * lane[C0 + q] * x0[r, j]
+                                g[j] = r2 * lane[OLD_C0 + q] * x0[r, j]
                             for i in range(n):
-                                share = r2 * lane[SCALE + q] * beta[r, i] + (p if i == row else 0.0)
+                                share = r2 * lane[OLD_SCALE + q] * beta[r, i] + (p if i == row else 0.0)
                                 for j in range(d):
                                     g[j] += share * A[i, j]
                             norm2 = 0.0
@@ -235,38 +252,26 @@ def gram_steps(
                             lane[C + q] = c
                             lane[E + q] = e
                             lane[X2 + q] = math.nan
-                            lane[NORM2 + q] = norm2
+                            lane[TOTAL + q] = lane[BEFORE + q] + norm2
+                            lane[C0 + q] = lane[OLD_C0 + q] * c
+                            scale = lane[OLD_SCALE + q] * c
+                            if not abs(scale) > 1e-100:
+                                for i in range(n):
+                                    beta[r, i] *= scale
+                                scale = 1.0
+                            lane[SCALE + q] = scale
+                            lane[PUSH + q] = e / scale
                             if not math.isfinite(norm2):
-                                alive = False
+                                alive[q] = False
+                                live -= 1
                                 state[r, 1] = t
-                                running[r] = lane[TOTAL + q]
+                                running[r] = lane[BEFORE + q]
                                 factors[r, 0] = lane[C0 + q]
                                 factors[r, 1] = lane[SCALE + q]
                                 lane[WEIGHT + q] = 0.0
-                        if alive:
-                            order[kept] = q
-                            kept += 1
-                    live = kept
-                for q in range(8):
-                    lane[TOTAL + q] += lane[NORM2 + q]
-                small = 0.0
-                for q in range(8):
-                    scale = lane[SCALE + q] * lane[C + q]
-                    lane[C0 + q] *= lane[C + q]
-                    lane[SCALE + q] = scale
-                    lane[PUSH + q] = lane[E + q] / scale
-                    small += 0.0 if abs(scale) > 1e-100 else 1.0
-                if small > 0.0:
-                    for k in range(live):
-                        q = order[k]
-                        scale = lane[SCALE + q]
-                        if not abs(scale) > 1e-100:
-                            for i in range(n):
-                                beta[base + q, i] *= scale
-                            lane[SCALE + q] = 1.0
-                            lane[PUSH + q] = lane[E + q]
-                for k in range(live):
-                    q = order[k]
+                for q in range(many):
+                    if not alive[q]:
+                        continue
                     beta[base + q, chosen[q]] += lane[PUSH + q]
                 if live == 0:
                     break
@@ -276,8 +281,9 @@ def gram_steps(
             if (end & 1023) == 0:
                 control[1] += 1024 * live
             start = end
-        for k in range(live):
-            q = order[k]
+        for q in range(many):
+            if not alive[q]:
+                continue
             r = base + q
             running[r] = lane[TOTAL + q]
             factors[r, 0] = lane[C0 + q]

@@ -16,6 +16,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from problems.kernel import gap, gradient, slope, span, step
 
 from .draws import from_alias, stream, uniform
@@ -23,10 +25,10 @@ from .draws import from_alias, stream, uniform
 LANES = 8
 """Replicates that advance together."""
 
-Z, A2, WEIGHT, FIRST, SECOND, X2, TOP, C, E, NORM2, TOTAL, UNSOUND, U, C0, SCALE, PUSH = range(0, 128, 8)
-"""Where each number of the eight replicates begins in `lane`; SLOTS in all. The last three are for `gram`."""
+Z, A2, WEIGHT, FIRST, SECOND, X2, TOP, C, E, TOTAL, UNSOUND, U, KEY, BEFORE, C0, SCALE, PUSH, OLD_C0, OLD_SCALE = range(0, 152, 8)
+"""Where each number of the eight replicates begins in `lane`; SLOTS in all. The last five are for `gram`."""
 
-SLOTS = 128
+SLOTS = 152
 
 
 def lockstep(
@@ -63,15 +65,14 @@ def lockstep(
     block: Any,
     lane: Any,
     chosen: Any,
-    order: Any,
-    keys: Any,
+    alive: Any,
     control: Any,
 ) -> None:
     """Advance replicates through steps first, ..., last - 1; arguments as in `loop.advance`, and:
 
     A (n, d): the rows; rows (n, 4): ||a_i||^2, v_i/n and the row's own two numbers. even: every row is equally likely.
     sizes (R, 2): ||x||^2 and its largest value since it was last summed, NaN before the first step. block (8, stride):
-    the iterates of eight replicates. lane (SLOTS,), chosen, order (8,), keys (8,): scratch.
+    the iterates of eight replicates. lane (SLOTS,), chosen, alive (8,): scratch.
     """
     top_gamma = gamma.shape[0] - 1
     top_rho = rho.shape[0] - 1
@@ -80,17 +81,18 @@ def lockstep(
     n, d = A.shape
     for base in range(0, x.shape[0], 8):
         live = 0
+        many = min(8, x.shape[0] - base)
         for q in range(8):
             r = base + q
-            for slot in range(0, 128, 8):
+            for slot in range(0, 152, 8):
                 lane[slot + q] = 0.0
             lane[SECOND + q] = 1.0
             chosen[q] = 0
-            keys[q] = 0
+            alive[q] = False
             if r < x.shape[0] and state[r, 1] < 0:
-                order[live] = q
+                alive[q] = True
                 live += 1
-                keys[q] = stream(seed, replicates[r])
+                lane[KEY + q] = np.uint64(stream(seed, replicates[r])).view(np.float64)
                 lane[X2 + q] = sizes[r, 0]
                 lane[TOP + q] = sizes[r, 1]
                 lane[TOTAL + q] = running[r]
@@ -102,8 +104,9 @@ def lockstep(
         start = first
         while live > 0:
             end = min(last, (start | 1023) + 1)
-            for k in range(live):
-                q = order[k]
+            for q in range(many):
+                if not alive[q]:
+                    continue
                 r = base + q
                 written = state[r, 0]
                 if written < records and times[r, written] == start:
@@ -130,18 +133,18 @@ def lockstep(
             for q in range(8):
                 lane[C + q] = 1.0
                 lane[E + q] = 0.0
+                lane[U + q] = uniform(np.float64(lane[KEY + q]).view(np.uint64), start, 0)
             t = start
             while True:
-                for q in range(8):
-                    lane[U + q] = uniform(keys[q], t, 0)
                 # The update of step t - 1 and the dot product of step t, in one pass over x.
-                for k in range(live):
-                    q = order[k]
+                for q in range(many):
+                    if not alive[q]:
+                        continue
                     old = chosen[q]
                     new = old
                     if t < end:
                         u = lane[U + q]
-                        new = int(u * n) if even else from_alias(sampling.threshold, sampling.alias, u)
+                        new = np.uint64(u * n if even else from_alias(sampling.threshold, sampling.alias, u))
                     c = lane[C + q]
                     e = lane[E + q]
                     z = 0.0
@@ -164,8 +167,9 @@ def lockstep(
                 if t - first <= top_lam:
                     lam_t = lam[t - first]
                 if (t & 63) == 0:
-                    for k in range(live):
-                        q = order[k]
+                    for q in range(many):
+                        if not alive[q]:
+                            continue
                         x2 = 0.0
                         for j in range(d):
                             x2 += block[q, j] * block[q, j]
@@ -198,14 +202,16 @@ def lockstep(
                     lane[X2 + q] = moved2 if 64.0 * moved2 > top or reg == 0.0 else math.nan
                     lane[C + q] = c
                     lane[E + q] = e
-                    lane[NORM2 + q] = norm2
+                    before = lane[TOTAL + q]
+                    lane[BEFORE + q] = before
+                    lane[TOTAL + q] = before + norm2
                     lane[UNSOUND + q] = lost
                     unsound += lost
+                    lane[U + q] = uniform(np.float64(lane[KEY + q]).view(np.uint64), t + 1, 0)
                 if unsound > 0.0:
-                    kept = 0
-                    for k in range(live):
-                        q = order[k]
-                        alive = True
+                    for q in range(many):
+                        if not alive[q]:
+                            continue
                         if lane[UNSOUND + q] > 0.0:
                             point = block[q, :d]
                             indices[0] = chosen[q]
@@ -218,21 +224,16 @@ def lockstep(
                                 x2 += point[j] * point[j]
                             lane[X2 + q] = x2
                             lane[TOP + q] = x2
-                            lane[NORM2 + q] = norm2
+                            lane[TOTAL + q] = lane[BEFORE + q] + norm2
                             if not math.isfinite(norm2):
                                 r = base + q
-                                alive = False
+                                alive[q] = False
+                                live -= 1
                                 state[r, 1] = t
-                                running[r] = lane[TOTAL + q]
+                                running[r] = lane[BEFORE + q]
                                 for j in range(d):
                                     x[r, j] = point[j]
                                 lane[WEIGHT + q] = 0.0
-                        if alive:
-                            order[kept] = q
-                            kept += 1
-                    live = kept
-                for q in range(8):
-                    lane[TOTAL + q] += lane[NORM2 + q]
                 if live == 0:
                     break
                 t += 1
@@ -241,8 +242,9 @@ def lockstep(
             if (end & 1023) == 0:
                 control[1] += 1024 * live
             start = end
-        for k in range(live):
-            q = order[k]
+        for q in range(many):
+            if not alive[q]:
+                continue
             r = base + q
             running[r] = lane[TOTAL + q]
             sizes[r, 0] = lane[X2 + q]

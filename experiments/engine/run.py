@@ -131,14 +131,14 @@ def simulate(
     ]
     made = progress or Progress()
     numbers = np.arange(first_replicate, first_replicate + replicates)
-    job = _Job(steps, seed, threads, block, made, gradients, iterates)
+    job = Job(steps, seed, threads, block, made, gradients, iterates)
     if plan[0][3] in (Way.EIGENBASIS, Way.DIAGONAL):
         return _deterministic(setting, plan[0][3], x, shared, own, job)
-    return _simulate(setting, plan, numbers, x, shared, own, job)
+    return run_plan(setting, plan, numbers, x, shared, own, job)
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """The rest of `simulate`'s arguments."""
 
     steps: int
@@ -154,7 +154,7 @@ Plan = list[tuple[int, int, SamplingData, Way]]
 
 
 def _deterministic(
-    setting: Setting, way: Way, x: Record, shared: NDArray[np.int64], own: NDArray[np.int64], job: _Job
+    setting: Setting, way: Way, x: Record, shared: NDArray[np.int64], own: NDArray[np.int64], job: Job
 ) -> Run:
     """A quadratic in its eigenbasis. Copies that start and record alike are alike: one is run."""
     R = len(x)
@@ -167,7 +167,7 @@ def _deterministic(
         x = np.ascontiguousarray(problem.inwards(x))
     # Other methods make their own step on the diagonal problem.
     loop = Way.DIAGONAL if tiers.has_ascent(setting.method.data) else Way.TEXTBOOK
-    run = _simulate(inner, [(0, job.steps, inner.sampling.data, loop)], np.arange(len(x)), x, shared, own, job)
+    run = run_plan(inner, [(0, job.steps, inner.sampling.data, loop)], np.arange(len(x)), x, shared, own, job)
     x, points = run.x, run.points
     if problem is not None:
         x, points = problem.outwards(x), problem.outwards(points)
@@ -203,7 +203,7 @@ def one_step(
     frozen = setting.with_steps(gamma=gamma, rho=rho, lam=lam)
     times = np.array([1])
     own = _writable(times, len(x))
-    return _simulate(frozen, [(0, 1, sampling, Way.TEXTBOOK)], np.arange(len(x)), x.copy(), times, own, _Job(1))
+    return run_plan(frozen, [(0, 1, sampling, Way.TEXTBOOK)], np.arange(len(x)), x.copy(), times, own, Job(1))
 
 
 def evaluate(setting: Setting, points: Record) -> tuple[Record, Record]:
@@ -212,19 +212,19 @@ def evaluate(setting: Setting, points: Record) -> tuple[Record, Record]:
     own = np.zeros((len(points), 1), dtype=np.int64)
     data = full(problem.n).data
     # One step is taken after the record and thrown away.
-    job = _Job(1, threads=1, gradients=True)
-    run = _simulate(setting, [(0, 1, data, Way.TEXTBOOK)], np.arange(len(points)), points.copy(), own, own, job)
+    job = Job(1, threads=1, gradients=True)
+    run = run_plan(setting, [(0, 1, data, Way.TEXTBOOK)], np.arange(len(points)), points.copy(), own, own, job)
     return run.gap[:, 0], run.grad_norm2[:, 0]
 
 
-def _simulate(
+def run_plan(
     setting: Setting,
     plan: Plan,
     numbers: NDArray[np.int64],
     x: Record,
     times: NDArray[np.int64],
     own: NDArray[np.int64],
-    job: _Job,
+    job: Job,
 ) -> Run:
     R, K = own.shape
     x = apart(x)

@@ -191,10 +191,7 @@ def _row_table(setting: Setting, drawn: SamplingData) -> Record:
 
 
 def _lanes() -> tuple[Any, ...]:
-    return (
-        aligned(SLOTS), np.zeros(LANES, dtype=np.int64), np.zeros(LANES, dtype=np.int64),
-        np.zeros(LANES, dtype=np.uint64),
-    )  # fmt: skip
+    return aligned(SLOTS), np.zeros(LANES, dtype=np.uint64), np.zeros(LANES, dtype=np.bool_)
 
 
 def _vectors(setting: Setting) -> tuple[Record, Record]:
