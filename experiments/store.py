@@ -16,7 +16,7 @@ import stat
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -46,6 +46,9 @@ APPLICATION = 0x52415631
 
 SMALLEST = 512
 """Bytes of the smallest SQLite file that is not empty."""
+
+ROWS_AT_ONCE = 500
+"""Of one statement: 3500 parameters, where SQLite allows 32766."""
 
 PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
@@ -358,22 +361,23 @@ class Store:
         payload: JSON, keys being strings; infinities and NaN are allowed and floats come back exactly. seconds: what
         it took. Raises InputError for anything else, and when the disk is full or fails: the store is then as before.
         """
-        _check_key(claim, instance, route)
-        if not isinstance(payload, dict):
-            raise InputError(f"payload must be a dictionary, got {type(payload).__name__}")
-        try:
-            text = json.dumps(payload, separators=(",", ":"))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"payload must hold JSON values only: {error}") from None
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise InputError(f"seconds must be a finite number >= 0, got {seconds!r}")
-        values = (claim, instance, route, text, abs(float(seconds)))  # SQLite keeps no sign of zero
+        self.put_all([(claim, instance, route, payload, seconds)])
+
+    def put_all(self, rows: Iterable[Row]) -> None:
+        """`put` for many rows, ROWS_AT_ONCE of them with one wait for the disk: either all of those are kept or none.
+
+        rows: (claim, instance, route, payload, seconds). Nothing is kept if one of them is not allowed.
+        """
+        checked = [_checked(*row) for row in rows]
         self._check_place()
-        self._run(
-            "INSERT OR REPLACE INTO results (fingerprint, claim, instance, route, payload, seconds, checksum) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            self.fingerprint, *values, _checksum(values),
-        )  # fmt: skip
+        for first in range(0, len(checked), ROWS_AT_ONCE):
+            part = checked[first : first + ROWS_AT_ONCE]
+            # One statement, so that it is a transaction by itself.
+            self._run(
+                "INSERT OR REPLACE INTO results (fingerprint, claim, instance, route, payload, seconds, checksum) "
+                f"VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?)'] * len(part))}",
+                *(entry for values in part for entry in (self.fingerprint, *values, _checksum(values))),
+            )
 
     def clear(self) -> None:
         """Remove the rows of this fingerprint; those of others stay."""
@@ -426,6 +430,20 @@ def _inode(path: Path) -> int | None:
 
 def _checksum(values: Sequence[Any]) -> int:
     return zlib.crc32("\0".join(map(str, values)).encode("utf-8", "replace"))
+
+
+def _checked(claim: str, instance: str, route: str, payload: dict[str, Any], seconds: float) -> tuple[Any, ...]:
+    """A row as it is written, without its checksum; InputError for what the file cannot hold."""
+    _check_key(claim, instance, route)
+    if not isinstance(payload, dict):
+        raise InputError(f"payload must be a dictionary, got {type(payload).__name__}")
+    try:
+        text = json.dumps(payload, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"payload must hold JSON values only: {error}") from None
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise InputError(f"seconds must be a finite number >= 0, got {seconds!r}")
+    return claim, instance, route, text, abs(float(seconds))  # SQLite keeps no sign of zero
 
 
 def _check_text(name: str, text: str) -> str:

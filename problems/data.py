@@ -253,7 +253,7 @@ def _mapped(file: str, *, dimensions: int) -> NDArray[np.float64]:
             # NORESERVE: nothing is written, so no memory need be set aside for a file larger than it (numpy.memmap's
             # copy-on-write mode would ask for it, its read-only mode makes arrays for which kernels compile anew).
             flags = mmap.MAP_PRIVATE | _NORESERVE
-            pages = mmap.mmap(stream.fileno(), length, flags=flags, prot=mmap.PROT_READ)
+            pages = mmap.mmap(stream.fileno(), length, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
             return np.ndarray(shape, dtype=np.float64, buffer=pages, offset=offset)
     except InputError:
         raise

@@ -12,7 +12,7 @@ import typer
 from problems.errors import InputError
 
 # Importing a command registers it.
-from ravine.commands import bench, catalogue, check, doctor, new, plan, run, schedules, search, verify  # noqa: F401
+from ravine.commands import bench, catalogue, check, doctor, new, plan, run, schedules, search, sweep, verify  # noqa: F401
 from ravine.commands.common import AGREE, BAD_INPUT, INTERRUPTED, app
 
 from .guard import IntruderError, check_packages

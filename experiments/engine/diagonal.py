@@ -1,7 +1,7 @@
 """The fast loop for deterministic quadratics in their eigenbasis: O(d) a step, one pass over x.
 
 With f(x) = sum_j h_j x_j^2/2 a method with an `ascent` kernel multiplies x_j by 1 - gamma h_j (1 + s h_j). The pass that
-does so sums ||g||^2 for the next step. One copy runs along its coordinates; several run side by side, 32 at a time, with
+does so sums ||g||^2 for the next step. One copy runs along its coordinates; several run side by side, up to 64, with
 the copies on the contiguous axis. In both, a component that was not zero stays away from zero, as by the `keep` kernel
 of diagonal problems.
 """
@@ -11,10 +11,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from problems.kernel import ascent
+from problems.kernel import ascent, helper
 
-WIDTH = 32
-"""Copies side by side."""
+WIDTH = 64
+"""Copies side by side at most; a multiple of 32, which is what the vectorised loops take at a time."""
+
+
+@helper
+def pass_side_by_side(h: Any, block: Any, gamma: float, reach: Any, norm2: Any, width: int) -> None:
+    """One step of `width` copies, adding ||g||^2 at the new points to norm2."""
+    for j in range(h.shape[0]):
+        curvature = h[j]
+        pull = gamma * curvature
+        for q in range(width):
+            moved = block[j, q] * (1.0 - pull * (1.0 + reach[q] * curvature))
+            small = abs(moved) < 1e-150 and moved != 0.0
+            moved = (1e-150 if moved > 0.0 else -1e-150) if small else moved
+            block[j, q] = moved
+            norm2[q] += (curvature * moved) * (curvature * moved)
 
 
 def diagonal_steps(
@@ -44,8 +58,8 @@ def diagonal_steps(
 ) -> None:
     """Advance copies through steps first, ..., last - 1; arguments as in `loop.advance`, and:
 
-    h (d,): eigenvalues. wide: 32 copies side by side. sizes (R,): ||g||^2 at x, NaN before the first step. block
-    (d, 32): iterates of 32 copies; norm2, reach, total (32,): ||g||^2, s, and the running sum of each.
+    h (d,): eigenvalues. wide: copies side by side. sizes (R,): ||g||^2 at x, NaN before the first step. block
+    (d, 64): iterates of 64 copies; norm2, reach, total (64,): ||g||^2, s, and the running sum of each.
     """
     top_gamma = gamma.shape[0] - 1
     top_rho = rho.shape[0] - 1
@@ -53,13 +67,14 @@ def diagonal_steps(
     records = times.shape[1]
     d = h.shape[0]
     copies = x.shape[0]
-    for base in range(0, copies, 32):
-        many = min(32, copies - base)
+    for base in range(0, copies, 64):
+        many = min(64, copies - base)
+        width = (many + 31) // 32 * 32
         if wide:
             for j in range(d):
-                for q in range(32):
+                for q in range(width):
                     block[j, q] = x[base + q, j] if q < many else 0.0
-        for q in range(32):
+        for q in range(width):
             norm2[q] = 0.0
             reach[q] = 0.0
             total[q] = 0.0
@@ -114,7 +129,7 @@ def diagonal_steps(
                     lam_t = lam[t - first]
                 if wide:
                     broken = 0.0
-                    for q in range(32):
+                    for q in range(width):
                         reach[q] = ascent(method, rho_t, lam_t, norm2[q])
                         broken += 0.0 if norm2[q] < math.inf else 1.0
                 else:
@@ -129,18 +144,14 @@ def diagonal_steps(
                     if live == 0:
                         break
                 if wide:
-                    for q in range(32):
+                    for q in range(width):
                         total[q] += norm2[q]
                         norm2[q] = 0.0
-                    for j in range(d):
-                        curvature = h[j]
-                        pull = gamma_t * curvature
-                        for q in range(32):
-                            moved = block[j, q] * (1.0 - pull * (1.0 + reach[q] * curvature))
-                            small = abs(moved) < 1e-150 and moved != 0.0
-                            moved = (1e-150 if moved > 0.0 else -1e-150) if small else moved
-                            block[j, q] = moved
-                            norm2[q] += (curvature * moved) * (curvature * moved)
+                    # Written with numbers, the widths unroll.
+                    if width == 64:
+                        pass_side_by_side(h, block, gamma_t, reach, norm2, 64)
+                    else:
+                        pass_side_by_side(h, block, gamma_t, reach, norm2, 32)
                 else:
                     total[0] += norm2[0]
                     s = reach[0]

@@ -11,8 +11,9 @@ from experiments.rounding import EPS
 from problems.problem import Matrix, Vector
 from theory.setting import Setting
 
+from .advance import Advance
+from .floors import Floors
 from .linear import UNAVAILABLE, Family, unavailable
-from .moments import error_model
 
 ROUNDS = 200
 """Most products of a GMRES solve or of a power iteration."""
@@ -45,24 +46,23 @@ def stationary_moments(setting: Setting) -> Stationary | str:
         return reason
     if setting.gamma.constant is None or setting.rho.constant is None:
         return f"{UNAVAILABLE}the steps change with t"
-    family = Family(setting)
+    family = Family(setting, eigenbasis=True)
     gamma, d = setting.gamma.constant, setting.problem.d
-    update, H = family.at(setting.rho.constant if family.radius else 0.0), family.hessian
+    update, h = family.at(setting.rho.constant if family.radius else 0.0), family.hessian.diagonal()
     with np.errstate(all="ignore"):
-        model, apart = error_model(update, H, gamma), error_model(update, 2 * np.eye(d), gamma)
+        floors, advance = Floors.of(update, h, gamma), Advance(update, gamma)
         eigenvalues, basis = np.linalg.eigh(update.mean_M)
         if not eigenvalues[0] > 0:
             return f"{UNAVAILABLE}f has flat directions, in which nothing settles"
-        products = 0
+        nothing, products = np.zeros(d), 0
 
         def transition(S: Matrix) -> Matrix:
             nonlocal products
             products += 1
-            MS = update.mean_M @ S
-            return np.asarray(S - gamma * (MS + MS.T) + gamma**2 * update.second(S))
+            return advance(nothing, S, one=0.0)[1]
 
         # q < 1 settles it; else the operator's own spectral radius decides, by a power iteration on a positive start.
-        if model.q >= 1:
+        if floors.contracting >= 1:
             probe = np.eye(d) / d
             for _ in range(ROUNDS):
                 moved = transition(probe)
@@ -71,11 +71,10 @@ def stationary_moments(setting: Setting) -> Stationary | str:
             if not size < 1 - 1e-9:
                 return f"{UNAVAILABLE}the second moment does not settle: a step multiplies it by {size:.6g} in the end"
         mean = np.asarray(np.linalg.solve(update.mean_M, -update.mean_h), dtype=np.float64)
-        X = gamma * update.cross(mean) - np.outer(mean, update.mean_h)
-        constant = gamma * (X + X.T) + gamma**2 * update.noise
+        constant = advance(mean, np.zeros((d, d)))[1]
         scale = float(np.abs(constant).max())
         if scale == 0:
-            return Stationary(0.0, 0.0, mean, np.zeros((d, d)), products, 0.0, 0.0, 0.0, 0.0)
+            return Stationary(0.0, 0.0, family.basis @ mean, np.zeros((d, d)), products, 0.0, 0.0, 0.0, 0.0)
         divisor = gamma * (eigenvalues[:, None] + eigenvalues) - gamma**2 * eigenvalues[:, None] * eigenvalues
 
         def apply(flat: Vector) -> Vector:
@@ -94,15 +93,17 @@ def stationary_moments(setting: Setting) -> Stationary | str:
         )  # fmt: skip
         S = scale * solution.reshape(d, d)
         S = (S + S.T) / 2
-        residual = float(np.linalg.norm(apply(S.ravel()) - constant.ravel()) / np.linalg.norm(constant))
+        off = float(np.linalg.norm(apply(S.ravel()) - constant.ravel()))
+        residual = off / float(np.linalg.norm(constant))
         lowest = float(np.linalg.eigvalsh(S)[0])
         if not residual < 1e-8 or lowest < -1e-8 * float(np.abs(S).max()):
             return f"{UNAVAILABLE}the linear solve for the stationary moment did not converge (residual {residual:.1e})"
-        gap = 0.5 * float(np.sum(H * S))
         # An error in the equation is carried through all later steps: 1/(1 - q) of them, or 1/(gamma mu) at worst.
-        errors = []
-        for value, each in ((gap, model), (float(np.trace(S)), apart)):
-            reach = 1 / (1 - each.q) if each.q < 1 else 1 / float(np.abs(divisor).min())
-            errors.append(value * residual * reach + (each.slope * value + each.level) * reach + EPS * d * value)
-        norm2, distance2 = float(np.sum((H @ H) * S)), float(np.trace(S))
-        return Stationary(gap, norm2, mean, S, products, residual, errors[0], distance2, errors[1])
+        reach = np.where(floors.q < 1, 1 / (1 - floors.q), 1 / float(np.abs(divisor).min()))
+        error = reach * (floors.frobenius * off + floors.slope * floors.size(S) + floors.level)
+        gap, distance2 = 0.5 * float(h @ S.diagonal()), float(np.trace(S))
+        return Stationary(
+            gap, float(h**2 @ S.diagonal()), family.basis @ mean, family.basis @ S @ family.basis.T, products, residual,
+            float(floors.gap_floor(error)) + EPS * (d + 8) * gap,
+            distance2, float(floors.distance_floor(error)) + EPS * (d + 8) * distance2,
+        )  # fmt: skip

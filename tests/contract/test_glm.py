@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -10,10 +12,15 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from problems import kernel
+from experiments.engine.run import simulate
+from problems import kernel, mapped
 from problems.errors import InputError
 from problems.glm import LeastSquaresProblem, LogisticProblem, logistic_bregman, logistic_loss, logistic_slope
+from problems.mapped import MappedLeastSquares, MappedLogistic
 from problems.problem import Grade, Problem, problems
+from theory.methods.method import methods
+from theory.samplings import samplings
+from theory.setting import make_setting
 
 
 def make(word: str, reg: float, n: int, d: int, seed: int = 0) -> Problem:
@@ -395,3 +402,125 @@ def test_extreme_sizes_end_in_a_problem_or_a_sentence(size: float) -> None:
                 assert 0 < problem.L.value < math.inf
                 assert math.isfinite(problem.gap(problem.start))
                 assert np.isfinite(problem.component_gaps[0]).all()
+
+
+# -- features that stay on disk --
+
+
+def on_disk(folder: Path, problem: Problem) -> Problem:
+    """The same problem from two files."""
+    np.save(folder / "A.npy", problem.data.A)
+    np.save(folder / "b.npy", problem.data.b)
+    word = "logistic" if isinstance(problem, LogisticProblem) else "ridge"
+    found = problems.build(f"{word}:file={folder / 'A.npy'},b={folder / 'b.npy'},reg={problem.data.reg!r}")
+    assert isinstance(found, MappedLeastSquares | MappedLogistic)
+    return found
+
+
+MAPPED = [("squares", 0.0, 400, 6), ("squares", 0.3, 400, 6), ("squares", 0.2, 5, 9), ("logistic", 0.05, 400, 6)]
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks of a few rows, the last one shorter."""
+    monkeypatch.setattr(mapped, "BLOCK", 100)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("shape", MAPPED, ids=str)
+def test_constants_of_mapped_data(shape: tuple[str, float, int, int], tmp_path: Path) -> None:
+    whole = make(*shape)
+    found = on_disk(tmp_path, whole)
+    assert (found.n, found.d) == (whole.n, whole.d)
+    assert problems.build(found.name).name == found.name
+    assert found.L.value == pytest.approx(whole.L.value, rel=1e-13)
+    assert found.mu.value == pytest.approx(whole.mu.value, rel=1e-10)
+    assert found.mu.grade is whole.mu.grade
+    assert found.minimiser is not None
+    assert whole.minimiser is not None
+    # Both are at the rounding of the gradient, which mu divides.
+    np.testing.assert_allclose(found.minimiser, whole.minimiser, rtol=0, atol=1e-13 / whole.mu.value)
+    terms = np.abs(slopes(whole, whole.minimiser)).mean(axis=0) + np.abs(whole.gradient(whole.start))
+    scale = float(np.linalg.norm(terms))
+    assert np.linalg.norm(whole.gradient(found.minimiser)) <= 1e-14 * scale
+    np.testing.assert_array_equal(found.component_smoothness[0], whole.component_smoothness[0])
+    assert found.component_gaps[1] is whole.component_gaps[1]
+    np.testing.assert_allclose(found.component_gaps[0], whole.component_gaps[0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.spectrum, whole.spectrum, rtol=1e-9)
+    # Central differences, where the class knows no better.
+    np.testing.assert_allclose(found.hessian(found.start), whole.hessian(whole.start), rtol=1e-8, atol=1e-9)
+    assert found.strong_convexity == pytest.approx(whole.strong_convexity, rel=1e-10)
+    rng = np.random.default_rng(3)
+    weights = rng.exponential(size=whole.n) * (rng.random(whole.n) < 0.5)
+    assert found.weighted_smoothness(weights).value == pytest.approx(
+        whole.weighted_smoothness(weights).value, rel=1e-12
+    )
+    for x in (whole.start, rng.standard_normal(whole.d), 50 * rng.standard_normal(whole.d), whole.minimiser + 1e-5):
+        # Near x*, by the other minimiser.
+        assert found.gap(x) == pytest.approx(whole.gap(x), rel=1e-8)
+        assert found.value(x) == pytest.approx(whole.value(x), rel=1e-13)
+        atol = 1e-13 * (scale + whole.L.value * float(np.linalg.norm(x)))
+        np.testing.assert_allclose(found.gradient(x), whole.gradient(x), rtol=0, atol=atol)
+    assert found.quadratic_components() is None
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_mu_of_ill_conditioned_mapped_data(tmp_path: Path) -> None:
+    """mu stays a lower bound where A'A has lost digits of it, and the minimiser is refined all the same."""
+    rng = np.random.default_rng(5)
+    for size, grade in ((1e-2, Grade.EXACT), (3e-5, Grade.BOUND)):
+        A = rng.standard_normal((300, 4)) * np.array([1.0, 1.0, 1.0, size])
+        whole = LeastSquaresProblem.from_arrays(A, A @ np.ones(4) + rng.standard_normal(300))
+        found = on_disk(tmp_path, whole)
+        assert found.mu.grade is grade
+        assert found.mu.value <= whole.mu.value * (1 + 1e-6)
+        assert found.mu.value >= 0.9 * whole.mu.value
+        assert found.minimiser is not None
+        assert np.linalg.norm(whole.gradient(found.minimiser)) <= 1e-14 * np.linalg.norm(whole.gradient(whole.start))
+
+
+@pytest.mark.parametrize("word", ["squares", "logistic"])
+@pytest.mark.parametrize("method", ["sgd", "sam"])
+def test_runs_on_mapped_data_are_the_same(word: str, method: str, tmp_path: Path) -> None:
+    """Bit for bit; the gap is about a minimiser that was computed in another order."""
+    whole = make(word, 0.1, 200, 5)
+    found = on_disk(tmp_path, whole)
+    runs = [
+        simulate(
+            make_setting(
+                each, sampling=samplings.build("uniform", problem=each), method=methods.build(method), gamma=0.01,
+                rho=0.05 if method == "sam" else 0.0, x0=np.ones(5),
+            ),
+            steps=500, replicates=3, seed=4,
+        )
+        for each in (whole, found)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(runs[0].x, runs[1].x)
+    np.testing.assert_array_equal(runs[0].sums, runs[1].sums)
+    np.testing.assert_allclose(runs[0].gap, runs[1].gap, rtol=1e-9)
+
+
+@pytest.mark.parametrize("word", ["ridge", "logistic"])
+def test_mapped_data_stay_on_disk(word: str, tmp_path: Path) -> None:
+    """Of 40 MB, no step of construction holds more than a fifth, the vectors over n rows and a block of 4 MiB."""
+    n, d = 100_000, 50
+    rng = np.random.default_rng(6)
+    A = np.lib.format.open_memmap(tmp_path / "A.npy", mode="w+", dtype=np.float64, shape=(n, d))
+    for first in range(0, n, 10_000):
+        A[first : first + 10_000] = rng.standard_normal((10_000, d))
+    np.save(tmp_path / "b.npy", np.sign(A[:, 0] + rng.standard_normal(n)))
+    A.flush()
+    spec = f"{word}:file={tmp_path / 'A.npy'},b={tmp_path / 'b.npy'},reg=0.1"
+    tracemalloc.start()
+    try:
+        problem = problems.build(spec)
+        assert problem.component_gaps[0].shape == (n,)
+        assert problem.weighted_smoothness(np.ones(n)).value == pytest.approx(problem.L.value, rel=1e-12)
+        x = np.ones(d)
+        assert problem.gap(x) == pytest.approx(problem.value(x) - problem.value(problem.centre), rel=1e-9)
+        problem.gradient(x)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * n * d / 2
+    assert peak < 14 * 8 * n + 2 * 8 * mapped.BLOCK

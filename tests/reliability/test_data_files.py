@@ -285,4 +285,120 @@ def test_scales() -> None:
 
 
 def test_known_endings_are_the_documented_ones() -> None:
-    assert set(data_module._READERS) == {".svm", ".libsvm", ".txt", ".csv", ".npz"}
+    assert set(data_module._ENDINGS) == {".svm", ".libsvm", ".txt", ".csv", ".npz", ".npy"}
+
+
+# -- features that stay on disk --
+
+
+def stored(folder: Path, A: Any, b: Any) -> dict[str, str]:
+    """A and b in two files, as arguments."""
+    files = {"file": str(folder / "A.npy"), "b": str(folder / "b.npy")}
+    np.save(files["file"], A)
+    np.save(files["b"], b)
+    return files
+
+
+PAIR_FAULTS: dict[str, tuple[Any, Any, list[str]]] = {
+    "A float32": (GOOD_A.astype(np.float32), GOOD_B, ["A.npy", "float64", "float32"]),
+    "A big-endian": (GOOD_A.astype(">f8"), GOOD_B, ["A.npy", "byte order", ">f8"]),
+    "A of objects": (np.array([[{}, 1]], dtype=object), np.zeros(1), ["A.npy", "float64", "object"]),
+    "A in Fortran order": (np.asfortranarray(GOOD_A), GOOD_B, ["A.npy", "C-contiguous", "(3, 2)", "Fortran"]),
+    "A a vector": (GOOD_B, GOOD_B, ["A.npy", "(n, d)", "(3,)"]),
+    "A without columns": (np.zeros((3, 0)), GOOD_B, ["A.npy", "n, d >= 1", "(3, 0)"]),
+    "b too short": (GOOD_A, GOOD_B[:2], ["b.npy", "(3,)", "(2,)"]),
+    "b a column": (GOOD_A, GOOD_B[:, None], ["b.npy", "(n,)", "(3, 1)"]),
+    "b nan": (GOOD_A, GOOD_B * math.nan, ["b.npy", "NaN"]),
+}
+
+
+@pytest.mark.parametrize("case", PAIR_FAULTS)
+def test_faulty_pair(case: str, tmp_path: Path) -> None:
+    A, b, parts = PAIR_FAULTS[case]
+    refused(*parts, **stored(tmp_path, A, b))
+
+
+def test_pairs_that_are_no_pairs(tmp_path: Path) -> None:
+    files = stored(tmp_path, GOOD_A, GOOD_B)
+    A, b = files["file"], files["b"]
+    refused(f"file {A!r}", "A alone", "b=FILE.npy", file=A)
+    refused(f"b={b!r}", "file=A.npy only", data="diabetes", b=b)
+    refused(f"b={b!r}", "file=A.npy only", file=save(tmp_path, A=GOOD_A, b=GOOD_B), b=b)
+    refused("scale must be none", "'rows'", "scale the file itself", scale="rows", **files)
+    refused("b must be a file that ends in .npy", "'b.csv'", file=A, b="b.csv")
+    refused(f"file {str(tmp_path / 'c.npy')!r}", "does not exist", file=A, b=str(tmp_path / "c.npy"))
+    whole = Path(A).read_bytes()
+    refused(f"file {A!r}", "cut short", "(3, 2)", file=written(tmp_path, "A.npy", whole[:-8]), b=b)
+    for content in (b"nothing at all", whole[:20], b"\x93NUMPY\x01\x00\x05\x00{'a':", whole[:60] + b"\x00" * 40):
+        refused(f"file {A!r}", "not a .npy file", file=written(tmp_path, "A.npy", content), b=b)
+    negative = whole.replace(b"(3, 2), }", b"(-3, 2),}")
+    assert len(negative) == len(whole)
+    refused(f"file {A!r}", "not a .npy file", file=written(tmp_path, "A.npy", negative), b=b)
+    huge = whole.replace(b"(3, 2), }        ", b"(9999999999, 2),}")
+    assert len(huge) == len(whole)
+    refused(f"file {A!r}", "cut short", "9999999999", file=written(tmp_path, "A.npy", huge), b=b)
+
+
+def test_a_pair_is_mapped(tmp_path: Path) -> None:
+    files = stored(tmp_path, GOOD_A, GOOD_B)
+    before = Path(files["file"]).read_bytes()
+    found = read(**files)
+    assert found.mapped
+    assert type(found.A) is np.ndarray
+    assert found.A.flags.c_contiguous
+    assert found.A.flags.aligned
+    assert found.A.flags.writeable  # a read-only array would compile every kernel again
+    assert "read from disk" in found.description
+    np.testing.assert_array_equal(found.A, GOOD_A)
+    np.testing.assert_array_equal(found.b, GOOD_B)
+    found.A[:] = 7.0
+    assert Path(files["file"]).read_bytes() == before
+    labels = read(classification=True, positive="2", **files)
+    np.testing.assert_array_equal(labels.b, [-1, -1, 1])
+
+
+def test_what_does_not_fit_points_to_npy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = str(tmp_path / "a.npz")
+    np.savez_compressed(file, A=np.zeros((1000, 1000)), b=np.zeros(1000))
+    table = written(tmp_path, "a.csv", "1,2\n" * 5000)
+    files = stored(tmp_path, np.random.default_rng(0).standard_normal((30_000, 2)), np.zeros(30_000))
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}.__getitem__)
+    refused(f"file {file!r}", "GiB", "file=A.npy,b=b.npy", file=file)
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 16, "SC_PHYS_PAGES": 1000}.__getitem__)
+    refused(f"file {table!r}", "GiB", "file=A.npy,b=b.npy", file=table)
+    refused("b.npy", "30000 rows", "GiB", **files)
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2000}.__getitem__)
+    assert read(**files).mapped
+    wide = stored(tmp_path, np.ones((2, 1000)), np.zeros(2))
+    with pytest.raises(InputError, match="1000 columns"):
+        problems.build(f"ridge:file={wide['file']},b={wide['b']},reg=1")
+
+
+def test_faults_that_show_when_rows_are_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    A = rng.standard_normal((60, 3))
+    cases: list[tuple[str, tuple[int, int], float, list[str]]] = [
+        ("ridge:reg=1,", (41, 2), math.nan, ["row 41", "NaN or infinite"]),
+        ("logistic:reg=1,", (3, 0), -math.inf, ["row 3", "NaN or infinite"]),
+        ("least-squares:", (7, 1), 1e200, ["row 7", "too large to square"]),
+    ]
+    for word, place, entry, parts in cases:
+        faulty = A.copy()
+        faulty[place] = entry
+        files = stored(tmp_path, faulty, np.sign(A[:, 0]))
+        with pytest.raises(InputError) as caught:
+            problems.build(f"{word}file={files['file']},b={files['b']}")
+        for part in parts:
+            assert part in str(caught.value)
+            assert "\n" not in str(caught.value)
+    twice = stored(tmp_path, np.column_stack([A, A[:, 0] + A[:, 1]]), A[:, 0])
+    sources = f"file={twice['file']},b={twice['b']}"
+    with pytest.raises(InputError, match=r"cannot be told from 0 .* give reg > 0"):
+        problems.build(f"least-squares:{sources}")
+    assert problems.build(f"ridge:{sources},reg=0.1").mu.value == pytest.approx(0.1, rel=1e-9)
+    files = stored(tmp_path, A, np.sign(A[:, 0]))
+    with pytest.raises(InputError, match=r"reg must be positive .* got 0.0"):
+        problems.build(f"logistic:file={files['file']},b={files['b']}")
+    zero = stored(tmp_path, 0 * A, A[:, 0])
+    with pytest.raises(InputError, match="zero or too small"):
+        problems.build(f"least-squares:file={zero['file']},b={zero['b']}")
