@@ -58,8 +58,8 @@ def exponential_less_one(x: Any) -> Any:
 def softplus(z: Any) -> Any:
     """log(1 + exp(z)) with an error below 4 units in the last place for |z| <= 708; NaN gives NaN.
 
-    With u = exp(-|z|) and c = 1, or sqrt(2) where u is larger, log(1 + u) = log c + 2 artanh v, v = (1 + u - c)/(1 + u + c),
-    |v| <= 0.172.
+    With u = exp(-|z|) and c = 1, or sqrt(2) where u is larger, log(1 + u) = log c + 2 artanh v, where
+    v = (1 + u - c)/(1 + u + c), |v| <= 0.172.
     """
     u = exponential(-abs(z))
     upper = u > 0.41421356237309503

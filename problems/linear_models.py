@@ -195,6 +195,28 @@ def _blocked_gradient(problem: Any, x: Any, indices: Any, weights: Any, m: int, 
     for j in range(d):
         out[j] = shrink * x[j]
     first = 0
+    while first + 8 <= m:
+        i0 = indices[first]
+        i1 = indices[first + 1]
+        i2 = indices[first + 2]
+        i3 = indices[first + 3]
+        i4 = indices[first + 4]
+        i5 = indices[first + 5]
+        i6 = indices[first + 6]
+        i7 = indices[first + 7]
+        c0 = problem.factors[first]
+        c1 = problem.factors[first + 1]
+        c2 = problem.factors[first + 2]
+        c3 = problem.factors[first + 3]
+        c4 = problem.factors[first + 4]
+        c5 = problem.factors[first + 5]
+        c6 = problem.factors[first + 6]
+        c7 = problem.factors[first + 7]
+        for j in range(d):
+            out[j] += (
+                (c0 * problem.A[i0, j] + c1 * problem.A[i1, j]) + (c2 * problem.A[i2, j] + c3 * problem.A[i3, j])
+            ) + ((c4 * problem.A[i4, j] + c5 * problem.A[i5, j]) + (c6 * problem.A[i6, j] + c7 * problem.A[i7, j]))
+        first += 8
     while first + 4 <= m:
         i0 = indices[first]
         i1 = indices[first + 1]

@@ -9,7 +9,7 @@ level of its own rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -47,12 +47,13 @@ def products(A: Matrix, x: Vector) -> Vector:
     return found
 
 
-def transposed(A: Matrix, weights: Vector) -> Vector:
-    """A' weights, shape (d,)."""
+def mean_slope(A: Matrix, x: Vector, slope: Callable[[slice, Vector], Vector]) -> Vector:
+    """(1/n) sum_i s_i a_i, shape (d,), in one pass; slope: the s_i of a block from its a_i.x."""
     total = np.zeros(A.shape[1])
     for part in blocks(A):
-        total += weights[part] @ A[part]
-    return total
+        rows = A[part]
+        total += slope(part, rows @ x) @ rows
+    return total / len(A)
 
 
 def gram(A: Matrix, weights: Vector) -> Matrix:
@@ -135,11 +136,12 @@ class MappedLeastSquares(LeastSquaresProblem):
         best, kept = math.inf, minimiser
         # A'A is good to error/curvature, so that each round gains at least that factor until rounding stops it.
         for _ in range(8):
-            slope = transposed(A, products(A, minimiser) - b) / n + reg * minimiser
-            norm = float(np.linalg.norm(slope))
-            if not norm < best:
+            slope = mean_slope(A, minimiser, lambda part, dots: dots - b[part]) + reg * minimiser
+            norm, last = float(np.linalg.norm(slope)), best
+            if norm < best:
+                best, kept = norm, minimiser
+            if not norm < last / 2:
                 break
-            best, kept = norm, minimiser
             minimiser = minimiser - V @ ((V.T @ slope) / curvatures)
         if not math.isfinite(best):
             raise InputError(f"the minimiser of problem {name!r} overflows; rescale A and b")
@@ -188,7 +190,7 @@ class MappedLeastSquares(LeastSquaresProblem):
     def gradient(self, x: ArrayLike) -> Vector:
         A, b, reg, _ = self.data
         point = self._point(x)
-        return np.asarray(transposed(A, products(A, point) - b) / self.n + reg * point)
+        return np.asarray(mean_slope(A, point, lambda part, dots: dots - b[part]) + reg * point)
 
     def gap(self, x: ArrayLike) -> float:
         A, _, reg, minimiser = self.data
@@ -248,7 +250,7 @@ class MappedLogistic(LogisticProblem):
     def gradient(self, x: ArrayLike) -> Vector:
         A, b, reg = self.data[:3]
         point = self._point(x)
-        return np.asarray(reg * point - transposed(A, b * _falls(b * products(A, point))) / self.n)
+        return np.asarray(reg * point - mean_slope(A, point, lambda part, dots: b[part] * _falls(b[part] * dots)))
 
     def gap(self, x: ArrayLike) -> float:
         A, b, reg, minimiser, margins, _ = self.data
@@ -285,28 +287,31 @@ def _falls(margins: Vector) -> Vector:
 
 
 def _newton(A: Matrix, b: Vector, reg: float, squares: Vector, name: str) -> Vector:
-    """The minimiser, gradient at rounding level, by damped Newton: two passes a step, and a third to factorise."""
+    """The minimiser, gradient at rounding level, by damped Newton: two passes over the rows for each step."""
     n, d = A.shape
     sizes = np.sqrt(squares)
     penalty = np.full(d, reg)
     x = best_x = np.zeros(d)
     best = math.inf
+    margins, falls = np.empty(n), np.empty(n)
     for _ in range(100):
-        margins = b * products(A, x)
-        falls = _falls(margins)
-        curvature = falls * _falls(-margins)
-        slope = reg * x - transposed(A, b * falls) / n
+        slope, H = reg * x, reg * np.eye(d)
+        for part in blocks(A):
+            rows = A[part]
+            margins[part] = b[part] * (rows @ x)
+            falls[part] = _falls(margins[part])
+            slope -= (b[part] * falls[part]) @ rows / n
+            H += (rows.T * (falls[part] * _falls(-margins[part]) / n)) @ rows
         norm, length = float(np.linalg.norm(slope)), float(np.linalg.norm(x))
-        rounding = EPS * (float(np.mean(sizes * (falls + curvature * sizes * length))) + reg * length)
+        terms = float(np.mean(sizes * falls * (1 + (1 - falls) * sizes * length)))
+        rounding = EPS * (terms + reg * length)
         # As for data in memory: at rounding level, and not halved by another step.
         settled = norm <= 64 * rounding
         if settled and norm >= best / 2:
             return x if norm < best else best_x
         if norm < best:
             best, best_x = norm, x
-        H = gram(A, curvature)
-        H.flat[:: d + 1] += reg
-        step = -np.linalg.solve(H, slope)
+        step = np.asarray(-np.linalg.solve(H, slope), dtype=np.float64)
         t = 1.0 if settled else step_length(margins, b * products(A, step), x, step, penalty)
         if t == 0:
             break

@@ -387,6 +387,9 @@ def test_stopping_and_overflow_of_long_runs() -> None:
     assert not isinstance(found, str)
     assert np.isfinite(found.gap[0])
     assert np.isinf(found.gap[1])
+    still = exact_moments(long_setting("rows", "uniform", "sgd", "0"), steps=10**4, times=[0, 10**4])
+    assert not isinstance(still, str)
+    assert still.gap[1] == pytest.approx(still.gap[0], rel=1e-13)
     for gamma in ("30", "linear:start=30,steps=10000000"):
         grown = exact_moments(long_setting("rows", "uniform", "sgd", gamma), steps=10**5, times=[0, 1, 10**5])
         assert not isinstance(grown, str)

@@ -479,6 +479,22 @@ def test_mu_of_ill_conditioned_mapped_data(tmp_path: Path) -> None:
         assert np.linalg.norm(whole.gradient(found.minimiser)) <= 1e-14 * np.linalg.norm(whole.gradient(whole.start))
 
 
+def test_minimiser_of_mapped_data_is_refined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An A'A that is good to single precision only gives the same minimiser."""
+    whole = make("squares", 0.1, 400, 6)
+    summary = mapped.summary
+
+    def coarse(A: np.ndarray, b: np.ndarray, name: str) -> mapped.Summary:
+        found = summary(A, b, name)
+        return found._replace(gram=found.gram.astype(np.float32).astype(np.float64))
+
+    monkeypatch.setattr(mapped, "summary", coarse)
+    found = on_disk(tmp_path, whole)
+    assert found.minimiser is not None
+    assert whole.minimiser is not None
+    np.testing.assert_allclose(found.minimiser, whole.minimiser, rtol=0, atol=1e-13 / whole.mu.value)
+
+
 @pytest.mark.parametrize("word", ["squares", "logistic"])
 @pytest.mark.parametrize("method", ["sgd", "sam"])
 def test_runs_on_mapped_data_are_the_same(word: str, method: str, tmp_path: Path) -> None:
