@@ -27,8 +27,9 @@ def _jax() -> Any:
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     import jax
 
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_platforms", "cpu")
+    settings: Any = jax.config
+    settings.update("jax_enable_x64", True)
+    settings.update("jax_platforms", "cpu")
     return jax
 
 
@@ -45,7 +46,7 @@ def linear(work: Workload, indices: Indices) -> Iterator[Way]:
 
     jax = _jax()
     if jax is None:
-        yield Way("JAX", 0, ABSENT)  # type: ignore[arg-type]
+        yield Way("JAX", 0, ABSENT)
         return
     jnp = jax.numpy
     parts = linear_model(work.problem.data)
@@ -101,7 +102,7 @@ def quadratic(h: Any, starts: Any, sizes: tuple[float, float, float], steps: int
 
     jax = _jax()
     if jax is None:
-        yield Way(name, 0, ABSENT)  # type: ignore[arg-type]
+        yield Way(name, 0, ABSENT)
         return
     jnp = jax.numpy
     curvature = jnp.asarray(h)
@@ -122,7 +123,7 @@ def minibatch(work: Workload, chosen: Indices, sizes: tuple[float, float, float]
 
     jax = _jax()
     if jax is None:
-        yield Way("JAX", 0, ABSENT)  # type: ignore[arg-type]
+        yield Way("JAX", 0, ABSENT)
         return
     jnp = jax.numpy
     parts = linear_model(work.problem.data)
@@ -143,5 +144,3 @@ def minibatch(work: Workload, chosen: Indices, sizes: tuple[float, float, float]
     run = jax.jit(lambda x, rows: jax.lax.scan(lambda x, i: (jax.vmap(one)(x, i), None), x, rows)[0])
     x0 = jnp.zeros((work.replicates, work.problem.d))
     yield Way("JAX", len(chosen), _ready(run, x0, jnp.asarray(chosen)), exact=False)
-
-

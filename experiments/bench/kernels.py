@@ -1,8 +1,8 @@
 """`ravine bench kernels`: the fast tier beside everything else that could make the same steps, in one run.
 
-A rate is iterations times replicates for each second of processor time, the recording of f - f* included and compilation,
-loading and preparation not; every way is held to one thread. The ways of a workload take turns, so that a busy
-machine slows all of them alike; they are compared by their best rates. Rates on two machines do not compare.
+A rate is iterations times replicates for each second of processor time, the recording of f - f* included and
+compilation, loading and preparation not; every way is held to one thread. The ways of a workload take turns, so that a
+busy machine slows all of them alike; they are compared by their best rates. Rates on two machines do not compare.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Way:
-    """One way of making the steps. steps: of each replicate in one call. exact: on the engine's own draws, so that its
+    """One way of making the steps.
+
+    steps: of each replicate in one call. call: or why there is none. exact: on the engine's own draws, so that its
     iterates are those of the fast tier; other ways draw their own. prepared: seconds spent before the first step on
-    what depends on the problem alone."""
+    what depends on the problem alone.
+    """
 
     name: str
     steps: int
-    call: Call
+    call: Call | str
     exact: bool = True
     prepared: float = 0.0
 
@@ -112,7 +115,7 @@ class Row:
 def bench_kernels(
     names: tuple[str, ...] = (), *, quick: bool = False, repeats: int = 5, on_row: Callable[[Row], object] | None = None
 ) -> list[Row]:
-    """Time the workloads named (all of `WORKLOADS` by default). quick: a tenth of the steps. repeats: turns of each way."""
+    """Time the workloads named, by default all. quick: a tenth of the steps. repeats: turns of each way."""
     check_count(repeats, argument="repeats")
     rows = []
     for name in names or tuple(WORKLOADS):
@@ -127,7 +130,7 @@ def _time(work: Workload, repeats: int) -> Row:
 
     results: dict[str, Result] = {}
     missing: dict[str, str] = {}
-    calls: dict[str, Way] = {}
+    calls: dict[str, Call] = {}
     random = np.random.default_rng(0)
     with threadpool_limits(limits=1):
         reference: Any = None
@@ -138,7 +141,7 @@ def _time(work: Workload, repeats: int) -> Row:
             start = time.perf_counter()
             x = way.call()
             results[way.name] = Result(way.steps, first_call=time.perf_counter() - start, prepared=way.prepared)
-            calls[way.name] = way
+            calls[way.name] = way.call
             if reference is None:
                 reference = x
             elif way.exact and x is not None:
@@ -149,9 +152,9 @@ def _time(work: Workload, repeats: int) -> Row:
             del padding[::2]
             for name in list(calls) if turn % 2 == 0 else list(calls)[::-1]:
                 start = time.process_time()
-                calls[name].call()
+                calls[name]()
                 spent = time.process_time() - start
-                results[name].rates.append(calls[name].steps * work.replicates / spent)
+                results[name].rates.append(results[name].steps * work.replicates / spent)
     return Row(work, results, missing)
 
 
@@ -178,7 +181,7 @@ def _best_of_c(name: str, steps: int, prepare: Callable[[], tuple[tuple[Any, ...
     """A C function in each width; prepare() gives its arguments and what it leaves the final iterates in."""
     made = yardstick.compiled()
     if isinstance(made, str):
-        yield Way("C", steps, made)  # type: ignore[arg-type]
+        yield Way("C", steps, made)
         return
     for library, width in zip(made.libraries, yardstick.WIDTHS, strict=False):
 
@@ -221,8 +224,8 @@ def _linear_workload(
         def in_x() -> tuple[tuple[Any, ...], Any]:
             x = np.zeros((replicates, problem.d))
             return (
-                parts.A, parts.b, square, parts.centre, margins, float(least), problem.n, problem.d, float(parts.reg), x,
-                replicates, streams, *_sizes(setting), T, every, np.empty((replicates, T // every + 1)), labels,
+                parts.A, parts.b, square, parts.centre, margins, float(least), problem.n, problem.d, float(parts.reg),
+                x, replicates, streams, *_sizes(setting), T, every, np.empty((replicates, T // every + 1)), labels,
             ), x  # fmt: skip
 
         yield from _best_of_c("linear_model", T, in_x)

@@ -57,7 +57,9 @@ def compiled() -> Compiled | str:
             if done.returncode != 0 and width:
                 continue  # a compiler or machine without that choice
             if done.returncode != 0:
-                return f"{cc} failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}"
+                return (
+                    f"{cc} failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}"
+                )
             libraries.append(ctypes.CDLL(str(target)))
         version = subprocess.run([cc, "--version"], capture_output=True, text=True, check=False).stdout
     name = version.splitlines()[0] if version else cc

@@ -1,9 +1,9 @@
 """The fast loop for deterministic quadratics in their eigenbasis: O(d) a step, one pass over x.
 
-With f(x) = sum_j h_j x_j^2/2 a method with an `ascent` kernel multiplies x_j by 1 - gamma h_j (1 + s h_j). The pass that
-does so sums ||g||^2 for the next step. One copy runs along its coordinates; several run side by side, up to 64, with
-the copies on the contiguous axis. In both, a component that was not zero stays away from zero, as by the `keep` kernel
-of diagonal problems.
+With f(x) = sum_j h_j x_j^2/2 a method with an `ascent` kernel multiplies x_j by 1 - gamma h_j (1 + s h_j). The pass
+that does so sums ||g||^2 for the next step. One copy runs along its coordinates; several run side by side, up to 64,
+with the copies on the contiguous axis. In both, a component that was not zero stays away from zero, as by the `keep`
+kernel of diagonal problems.
 """
 
 from __future__ import annotations

@@ -21,7 +21,25 @@ from problems.kernel import slope, span
 
 from .draws import from_alias, stream, uniform
 from .lockstep import (
-    A2, BEFORE, C0, FIRST, KEY, OLD_C0, OLD_SCALE, PUSH, SCALE, SECOND, TOP, TOTAL, UNSOUND, WEIGHT, X2, C, E, U, Z,
+    A2,
+    BEFORE,
+    C0,
+    FIRST,
+    KEY,
+    OLD_C0,
+    OLD_SCALE,
+    PUSH,
+    SCALE,
+    SECOND,
+    TOP,
+    TOTAL,
+    UNSOUND,
+    WEIGHT,
+    X2,
+    C,
+    E,
+    U,
+    Z,
 )  # fmt: skip
 
 
@@ -143,6 +161,7 @@ def gram_steps(
             for q in range(8):
                 lane[C + q] = 1.0
                 lane[E + q] = 0.0
+                lane[PUSH + q] = 0.0
                 lane[U + q] = uniform(np.float64(lane[KEY + q]).view(np.uint64), start, 0)
             t = start
             while True:
@@ -154,6 +173,7 @@ def gram_steps(
                     old = chosen[q]
                     c = lane[C + q]
                     e = lane[E + q]
+                    beta[r, old] += lane[PUSH + q]
                     for i in range(n):
                         z[r, i] = c * z[r, i] + e * G[old, i]
                     if t < end:
@@ -269,10 +289,6 @@ def gram_steps(
                                 factors[r, 0] = lane[C0 + q]
                                 factors[r, 1] = lane[SCALE + q]
                                 lane[WEIGHT + q] = 0.0
-                for q in range(many):
-                    if not alive[q]:
-                        continue
-                    beta[base + q, chosen[q]] += lane[PUSH + q]
                 if live == 0:
                     break
                 t += 1

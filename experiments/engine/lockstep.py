@@ -25,8 +25,11 @@ from .draws import from_alias, stream, uniform
 LANES = 8
 """Replicates that advance together."""
 
-Z, A2, WEIGHT, FIRST, SECOND, X2, TOP, C, E, TOTAL, UNSOUND, U, KEY, BEFORE, C0, SCALE, PUSH, OLD_C0, OLD_SCALE = range(0, 152, 8)
-"""Where each number of the eight replicates begins in `lane`; SLOTS in all. The last five are for `gram`."""
+(
+    Z, A2, WEIGHT, FIRST, SECOND, X2, TOP, C, E, TOTAL, BEFORE, UNSOUND, U, KEY, C0, SCALE, PUSH, OLD_C0, OLD_SCALE,
+) = range(0, 152, 8)  # fmt: skip
+"""Where each number of the eight replicates begins in `lane`; SLOTS in all. One array, so that no loop over replicates
+has to ask whether two of them overlap. The last five are for `gram`."""
 
 SLOTS = 152
 
