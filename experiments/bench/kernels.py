@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,11 @@ from theory.setting import Setting, make_setting
 
 from . import yardstick
 from .workloads import LAM, draw_up_front, logistic, ridge, with_numpy, workload
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .roofline import Roofline
 
 Call = Callable[[], Any]
 """Makes the steps and returns the final iterates (R, d), for a check that all ways made the same."""
@@ -83,11 +88,17 @@ class Row:
     results: dict[str, Result]
     missing: dict[str, str]
 
+    def rival(self, family: str) -> str | None:
+        """The fastest way of a family."""
+        members = [way for way in self.results if _family(way) == family]
+        return max(members, key=lambda way: self.results[way].best, default=None)
+
     def ratio(self, way: str, other: str) -> float:
-        """Best rate over best rate; NaN where one is missing."""
-        if way not in self.results or other not in self.results:
+        """Best rate over best rate, of a way or the fastest of a family; NaN where one is missing."""
+        rival = other if other in self.results and _family(other) != other else self.rival(other)
+        if way not in self.results or rival is None:
             return math.nan
-        return self.results[way].best / self.results[other].best
+        return self.results[way].best / self.results[rival].best
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, lists and dictionaries."""
@@ -156,6 +167,57 @@ def _time(work: Workload, repeats: int) -> Row:
                 spent = time.process_time() - start
                 results[name].rates.append(results[name].steps * work.replicates / spent)
     return Row(work, results, missing)
+
+
+# -- for a person --
+
+
+def table(rows: list[Row], limits: Roofline) -> Table:
+    """Best rates, what stands before and apart from them, the share of the machine's limit, and the ratios."""
+    from rich.table import Table
+
+    grid = Table(
+        caption="Millions of iterations x replicates per second of processor time, one thread; first call and preparation "
+        "in seconds."
+    )
+    for heading in ("workload", "way"):
+        grid.add_column(heading)
+    for heading in ("best", "lowest", "of the limit", "first call", "prepared", "fast / way", "wanted"):
+        grid.add_column(heading, justify="right")
+    for row in rows:
+        wanted = {other: least for way, other, least in row.workload.wanted if way == "fast" and least}
+        last = list(row.results)[-1]
+        for way, found in row.results.items():
+            limit = limits.limit(row.workload.name, way)
+            grid.add_row(
+                row.workload.name if way == "fast" else "",
+                way,
+                f"{found.best / 1e6:.3g}",
+                f"{min(found.rates) / 1e6:.3g}",
+                f"{found.best / limit:.0%}" if limit else "",
+                f"{found.first_call:.2f}",
+                f"{found.prepared:.2f}" if found.prepared else "",
+                "" if way == "fast" else f"{row.ratio('fast', way):.2f}",
+                f">= {wanted[_family(way)]:g}" if _family(way) in wanted and way == row.rival(_family(way)) else "",
+                end_section=way == last,
+            )
+    return grid
+
+
+def remarks(rows: list[Row]) -> list[str]:
+    """What each workload is, ratios that are less than wanted, and ways that could not be run."""
+    lines = [f"{row.workload.name}: {row.workload.title}" for row in rows]
+    for row in rows:
+        for way, other, least in row.workload.wanted:
+            if row.ratio(way, other) < least:
+                lines.append(f"{row.workload.name}: {way} / {other} is {row.ratio(way, other):.2f}, wanted {least:g}")
+        lines += [f"{row.workload.name}: no {name}: {reason}" for name, reason in row.missing.items()]
+    return lines
+
+
+def _family(way: str) -> str:
+    """C and C 512 are one family, and so are the ways of JAX: the best of each is the rival."""
+    return "JAX" if way.startswith("JAX") else way.removesuffix(" 512")
 
 
 # -- ways --

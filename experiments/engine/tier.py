@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from problems.errors import InputError
 from problems.glm import LeastSquares
@@ -141,7 +142,8 @@ _bases: WeakKeyDictionary[Problem, tuple[Vector, Matrix]] = WeakKeyDictionary()
 def gram_matrix(problem: Problem, parts: Linear) -> Matrix:
     """A A', shape (n, n); kept as long as the problem lives."""
     if problem not in _grams:
-        _grams[problem] = np.ascontiguousarray(parts.A @ parts.A.T)
+        with threadpool_limits(limits=1):  # neither bits nor a busy core shall depend on how many threads BLAS takes
+            _grams[problem] = np.ascontiguousarray(parts.A @ parts.A.T)
     return _grams[problem]
 
 
@@ -151,7 +153,8 @@ def eigenbasis(problem: Problem) -> tuple[Vector, Matrix]:
     Eigenvalues that are rounding of the eigensolver, at most d eps of the largest, are 0.
     """
     if problem not in _bases:
-        values, vectors = np.linalg.eigh(problem.hessian(problem.centre))
+        with threadpool_limits(limits=1):
+            values, vectors = np.linalg.eigh(problem.hessian(problem.centre))
         values[np.abs(values) <= len(values) * np.finfo(float).eps * np.abs(values).max()] = 0.0
         _bases[problem] = values, np.ascontiguousarray(vectors)
     return _bases[problem]
@@ -179,12 +182,12 @@ class Diagonalised(Problem):
         self.bounded = problem.bounded
 
     def inwards(self, x: Any) -> Any:
-        """z of x; the last axis has length d."""
-        return (x - self.origin) @ self.vectors
+        """z of x; the last axis has length d. Without BLAS, which would round by how many points there are."""
+        return np.einsum("...i,ij->...j", x - self.origin, self.vectors)
 
     def outwards(self, z: Any) -> Any:
         """x of z."""
-        return self.origin + z @ self.vectors.T
+        return self.origin + np.einsum("...j,ij->...i", z, self.vectors)
 
     @property
     def component_smoothness(self) -> Any:

@@ -129,7 +129,7 @@ def _gram(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Adv
     G = gram_matrix(problem, parts)
     table, even = _row_table(setting, drawn), bool((drawn.threshold >= 1.0).all())
     start = book.x.copy()
-    z, beta = apart(np.array([parts.A @ row for row in start])), apart(np.zeros((R, n)))
+    z, beta = apart(np.einsum("rj,ij->ri", start, parts.A)), apart(np.zeros((R, n)))
     origin, origin_z = np.einsum("rd,rd->r", start, start), z.copy()
     factors = np.ones((R, 2))
     best_z = parts.A @ parts.centre
@@ -147,12 +147,14 @@ def _gram(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Adv
                 kept[rows], book.state[rows], book.running[rows], book.sizes[rows], *room, control,
             )  # fmt: skip
             with np.errstate(invalid="ignore", over="ignore"):
-                # One product for each copy: a product for all of them would round by how many there are.
+                # Without BLAS, which would round by how many copies there are.
+                alpha = factors[rows, 1:] * beta[rows]
+                book.x[rows] = factors[rows, :1] * start[rows] + np.einsum("ri,ij->rj", alpha, parts.A)
                 for r in range(*rows.indices(R)):
-                    book.x[r] = factors[r, 0] * start[r] + (factors[r, 1] * beta[r]) @ parts.A
                     if book.points.shape[1]:
-                        for k in range(int(book.state[r, 0])):
-                            book.points[r, k] = kept[r, k, n] * start[r] + kept[r, k, :n] @ parts.A
+                        done = kept[r, : int(book.state[r, 0])]
+                        moved = done[:, n:] * start[r] + np.einsum("ki,ij->kj", done[:, :n], parts.A)
+                        book.points[r, : len(done)] = moved
                     if final and book.state[r, 1] < 0 and not control[0] and not np.isfinite(book.x[r]).all():
                         book.state[r, 1] = last
 

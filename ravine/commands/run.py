@@ -44,6 +44,9 @@ def run(
     times: Annotated[str | None, typer.Option(help="Record times, e.g. 0,10,100; default 0, T and 60 between.")] = None,
     replicates: Annotated[str, typer.Option(help="Independent runs.")] = "1",
     seed: Seed = "0",
+    tier: Annotated[
+        str, typer.Option(help="auto, fast or textbook: the fast tier where there is one; they differ by rounding.")
+    ] = "auto",
     jobs: Jobs = None,
     plugin: Plugin = None,
 ) -> int:
@@ -100,6 +103,7 @@ def run(
                     seed=first,
                     threads=threads,
                     progress=progress,
+                    tier=tier,
                 )
             except KeyboardInterrupt:
                 progress.stop()
@@ -113,6 +117,8 @@ def run(
     console.print(f"start: {place}, gap {result.gap[0, 0]:.10g}; at step {horizon}: {end}", highlight=False)
     for index in np.flatnonzero(result.diverged >= 0)[:5]:
         console.print(f"replicate {index} diverged at step {result.diverged[index]}", highlight=False)
+    for way in dict.fromkeys(result.ways):
+        console.print(f"tier {way.value}", highlight=False)
     console.print(f"wrote {target}", highlight=False, markup=False)
     return AGREE
 
