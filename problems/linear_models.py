@@ -15,6 +15,7 @@ from .glm import LeastSquares, Logistic
 from .kernel import Kernel, Linear, gap, gradient, helper, linear, slope, value
 from .logcosh import LogCosh, log_cosh
 from .problem import Matrix, Vector
+from .scratch import aligned
 
 # -- what each model is --
 
@@ -142,8 +143,8 @@ def blocked(data: Any) -> Blocked:
     """The blocked form of a linear model's data, with scratch of its own."""
     A, b, k, reg, centre = linear(data)
     n, d = A.shape
-    dots, first, second, factors = (np.zeros(n) for _ in range(4))
-    return Blocked(data, A, b, k, reg, centre, np.zeros(d), dots, first, second, factors)
+    dots, first, second, factors = (aligned(n) for _ in range(4))
+    return Blocked(data, A, b, k, reg, centre, aligned(d), dots, first, second, factors)
 
 
 @helper

@@ -12,7 +12,20 @@ import typer
 from problems.errors import InputError
 
 # Importing a command registers it.
-from ravine.commands import bench, catalogue, check, doctor, new, plan, run, schedules, search, sweep, verify  # noqa: F401
+from ravine.commands import (  # noqa: F401
+    bench,
+    bench_scaling,
+    catalogue,
+    check,
+    doctor,
+    new,
+    plan,
+    run,
+    schedules,
+    search,
+    sweep,
+    verify,
+)
 from ravine.commands.common import AGREE, BAD_INPUT, INTERRUPTED, app
 
 from .guard import IntruderError, check_packages

@@ -177,8 +177,8 @@ def table(rows: list[Row], limits: Roofline) -> Table:
     from rich.table import Table
 
     grid = Table(
-        caption="Millions of iterations x replicates per second of processor time, one thread; first call and preparation "
-        "in seconds."
+        caption="Millions of iterations x replicates per second of processor time, one thread; first call and "
+        "preparation in seconds."
     )
     for heading in ("workload", "way"):
         grid.add_column(heading)

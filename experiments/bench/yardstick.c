@@ -306,27 +306,36 @@ void side_by_side(const double *restrict h, int64_t d, double *x, int64_t R, dou
 
 /* -- rooflines -- */
 
-/* steps x 64 fused multiply-adds on registers. */
+/* Enough accumulators to hide the latency of two units, few enough to stay in registers: 12 vectors of the widest kind. */
+#ifdef __AVX512F__
+#define ACCUMULATORS 96
+#else
+#define ACCUMULATORS 48
+#endif
+
+/* steps x 960 fused multiply-adds on registers. */
 double multiply_add(int64_t steps)
 {
-    double a[64];
-    for (int i = 0; i < 64; i++) a[i] = i * 1e-3;
-    for (int64_t t = 0; t < steps; t++)
-        for (int i = 0; i < 64; i++) a[i] = a[i] * 0.999 + 0.001;
+    double a[ACCUMULATORS];
+    for (int i = 0; i < ACCUMULATORS; i++) a[i] = i * 1e-3;
+    for (int64_t t = 0; t < steps * (960 / ACCUMULATORS); t++)
+        for (int i = 0; i < ACCUMULATORS; i++) a[i] = a[i] * 0.999 + 0.001;
     double s = 0;
-    for (int i = 0; i < 64; i++) s += a[i];
+    for (int i = 0; i < ACCUMULATORS; i++) s += a[i];
     return s;
 }
 
-/* Sum size numbers, again and again. */
+/* Sum size numbers, a multiple of 64, again and again, with as many partial sums as keep the adders out of the way. */
 double read_memory(const double *restrict a, int64_t size, int64_t times)
 {
-    double s = 0;
+    enum { SUMS = 64 };
+    double part[SUMS] = {0};
     for (int64_t t = 0; t < times; t++) {
-        double part = 0;
-        for (int64_t j = 0; j < size; j++) part += a[j];
-        s += part * (1 + 1e-9 * (double)t);
+        for (int64_t j = 0; j < size; j += SUMS)
+            for (int l = 0; l < SUMS; l++) part[l] += a[j + l];
         __asm__ volatile("" : : "r"(a) : "memory");
     }
+    double s = 0;
+    for (int l = 0; l < SUMS; l++) s += part[l];
     return s;
 }

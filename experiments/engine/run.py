@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from problems.errors import InputError
 from problems.problem import as_matrix, check_count, check_memory
+from problems.scratch import apart
 from theory.samplings import SamplingData, full
 from theory.setting import Setting
 from theory.trial import times_of
 
 from . import tier as tiers
 from .tier import Way
-from .ways import Advance, Book, Record, apart, prepare, width
+from .ways import Advance, Book, Record, prepare, width
 
 BLOCK = 1 << 18
 """Steps between two looks at the schedules: 6 MiB of schedule values."""

@@ -135,8 +135,16 @@ def choose(setting: Setting, sampling: SamplingData, *, steps: int, copies: int,
 
 # -- what is prepared once for a problem --
 
+_squares: WeakKeyDictionary[Problem, Vector] = WeakKeyDictionary()
 _grams: WeakKeyDictionary[Problem, Matrix] = WeakKeyDictionary()
 _bases: WeakKeyDictionary[Problem, tuple[Vector, Matrix]] = WeakKeyDictionary()
+
+
+def row_squares(problem: Problem, parts: Linear) -> Vector:
+    """||a_i||^2, shape (n,); kept as long as the problem lives: for mapped data it takes a pass over the file."""
+    if problem not in _squares:
+        _squares[problem] = np.einsum("ij,ij->i", parts.A, parts.A)
+    return _squares[problem]
 
 
 def gram_matrix(problem: Problem, parts: Linear) -> Matrix:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from problems.kernel import linear, scratch, stride
 from problems.linear_models import Blocked, blocked
 from problems.problem import Vector
+from problems.scratch import aligned, apart
 from theory.samplings import FULL, TAU_NICE, SamplingData
 from theory.setting import Setting
 
 from .diagonal import WIDTH, diagonal_steps
 from .gram import gram_steps
 from .lockstep import LANES, SLOTS, lockstep
-from .tier import Way, as_single, gram_matrix
+from .tier import Way, as_single, gram_matrix, row_squares
 
 Record = NDArray[np.float64]
 Advance = Callable[[slice, int, int, bool, list[Vector], NDArray[np.int64]], None]
@@ -137,7 +138,7 @@ def _gram(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Adv
     kept = np.full((R, book.points.shape[1], n + 1), np.nan)
 
     def worker() -> Advance:
-        room = (*_lanes(), np.zeros(n), aligned(d))
+        room = (*_lanes(), aligned(n), aligned(d))
 
         def advance(rows: slice, first: int, last: int, final: bool, windows: list[Vector], control: Any) -> None:
             loop(
@@ -188,7 +189,7 @@ def _diagonal(setting: Setting, book: Book) -> Callable[[], Advance]:
 def _row_table(setting: Setting, drawn: SamplingData) -> Record:
     """||a_i||^2, v_i/n and the two numbers of each row side by side, so that a step finds them in one place."""
     parts = linear(setting.problem.data)
-    squares = np.einsum("ij,ij->i", parts.A, parts.A)
+    squares = row_squares(setting.problem, parts)
     return np.ascontiguousarray(np.stack([squares, drawn.weights / setting.problem.n, parts.b, parts.k], axis=1))
 
 
@@ -200,22 +201,3 @@ def _vectors(setting: Setting) -> tuple[Record, Record]:
     """g and y of a step."""
     d = setting.problem.d
     return aligned(d), aligned(d + (scratch(setting.method.data) - 1) * stride(d))
-
-
-MARGIN = 64
-"""Numbers left free on both sides of an array that compiled loops write to: 512 bytes, more than a vectorised loop
-takes at a time. Nearer neighbours make it doubt that they are apart, and its scalar path has other roundings."""
-
-
-def aligned(size: int) -> Record:
-    """Zeros that start on a cache line, worth up to 10 % of a step, and lie away from everything else."""
-    room = np.zeros(size + 2 * MARGIN + 8)
-    skip = MARGIN + (-room.ctypes.data // 8) % 8
-    return room[skip : skip + size]
-
-
-def apart(x: Record) -> Record:
-    """A copy of x in memory away from everything else."""
-    room = aligned(x.size).reshape(x.shape)
-    room[:] = x
-    return room

@@ -19,10 +19,10 @@ from experiments.engine.loop import advance
 from experiments.engine.run import Progress, Run, simulate
 from experiments.engine.tier import Way
 from problems.errors import InputError
-from problems.exponential import exponential, exponential_less_one
+from problems.exponential import exponential, exponential_less_one, softplus
 from problems.glm import LeastSquares, LeastSquaresProblem, LogisticProblem, logistic_bregman
 from problems.kernel import gap, gradient, linear
-from problems.linear_models import blocked, logistic_excess
+from problems.linear_models import blocked, logistic_excess, logistic_excess_far
 from problems.logcosh import LogCosh, LogCoshSum
 from problems.problem import Problem, problems
 from theory.methods.method import methods
@@ -411,6 +411,31 @@ def test_exponential(x: float) -> None:
         assert abs(mpmath.mpf(float(exponential(x))) - true) <= 1.5 * math.ulp(float(true))
         less = mpmath.expm1(mpmath.mpf(min(max(x, -708.0), 708.0)))
         assert abs(mpmath.mpf(float(exponential_less_one(x))) - less) <= 3 * math.ulp(float(less))
+
+
+@reproducible
+@given(st.floats(-708.0, 708.0))
+@example(0.0)
+@example(-0.8813735870195429)
+@example(-0.8813735870195431)
+@example(1e-300)
+def test_softplus(z: float) -> None:
+    with mpmath.workdps(400):
+        true = mpmath.log1p(mpmath.exp(mpmath.mpf(z)))
+        assert abs(mpmath.mpf(float(softplus(z))) - true) <= 4 * math.ulp(float(true))
+
+
+@reproducible
+@given(st.floats(-60.0, 60.0), st.floats(-300.0, 300.0).filter(lambda delta: abs(delta) >= 0.34))
+@example(0.0, 0.34)
+@example(-30.0, 0.34)
+@example(30.0, -0.34)
+def test_logistic_excess_far(z: float, delta: float) -> None:
+    with mpmath.workdps(400):
+        loss, at = (mpmath.log1p(mpmath.exp(-(mpmath.mpf(z) + step))) for step in (mpmath.mpf(delta), mpmath.mpf(0)))
+        true = loss - at + delta / (1 + mpmath.exp(z))
+    # 6 bits of cancellation on a few roundings: 64 * 8 eps.
+    assert float(logistic_excess_far(z, delta)) == pytest.approx(float(true), rel=1.2e-13)
 
 
 def test_exponential_of_what_is_no_number() -> None:

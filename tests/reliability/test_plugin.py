@@ -105,7 +105,7 @@ def test_rho_0_is_gradient_descent_in_the_examples_method() -> None:
     load_plugin(EXAMPLE)
     problem = problems.build("quadratic:d=3,mu=0.5,L=1")
     ends = [
-        simulate(make_setting(problem, method=methods.build(name), gamma=0.5, rho=0.0), steps=20).x
+        simulate(make_setting(problem, method=methods.build(name), gamma=0.5, rho=0.0), steps=20, tier="textbook").x
         for name in ("example-softened-sam", "sgd")
     ]
     assert (ends[0] == ends[1]).all()
