@@ -1,11 +1,12 @@
 """The fast loop for least squares with few rows: z = A x instead of x, and a row of the Gram matrix a step.
 
 With x+ = c x + e a_i, z+ = c z + e G_i for G = A A', and z_k is the next step's dot product: n multiplications a step
-in the place of 2 d. The iterate is x = c0 x_0 + A' alpha with alpha = scale * beta, so that one entry of beta changes a
-step. Gaps and gradient norms follow from z, with w = z - A x* and delta = alpha - alpha*, A' alpha* = x* (reg > 0):
+in the place of 2 d. The iterate is x = c0 x_0 + A' alpha, x_0 the part of the start that is orthogonal to all rows,
+with alpha = scale * beta, so that one entry of beta changes a step. Gaps and gradient norms follow from z without
+cancellation, with w = z - A x* and delta = alpha - alpha*, A' alpha* = x* (reg > 0):
 
-    f - f* = ||w||^2/(2n) + (reg/2) ||x - x*||^2,    ||x - x*||^2 = c0^2 ||x_0||^2 + delta'(w + c0 z_0),
-    ||grad f||^2 = v'G v + 2 reg c0 z_0'v + (reg c0)^2 ||x_0||^2,    v = w/n + reg delta.
+    f - f* = ||w||^2/(2n) + (reg/2) ||x - x*||^2,    ||x - x*||^2 = c0^2 ||x_0||^2 + delta'w,
+    ||grad f||^2 = v'G v + (reg c0)^2 ||x_0||^2,    v = w/n + reg delta.
 
 Eight replicates advance together, as in `lockstep`, which see for what keeps results independent of how they are run.
 """
@@ -56,7 +57,6 @@ def gram_steps(
     replicates: Any,
     x0: Any,
     origin: Any,
-    origin_z: Any,
     best_z: Any,
     best_alpha: Any,
     z: Any,
@@ -84,7 +84,7 @@ def gram_steps(
 ) -> None:
     """Advance replicates through steps first, ..., last - 1; arguments as in `lockstep`, and:
 
-    G (n, n): A A'. x0 (R, d): starts. origin (R,), origin_z (R, n): ||x_0||^2 and A x_0. best_z, best_alpha (n,): A x*
+    G (n, n): A A'. x0 (R, d): x_0. origin (R,): ||x_0||^2. best_z, best_alpha (n,): A x*
     and alpha*. z, beta (R, n): the state. factors (R, 2): c0 and scale. points (R, K, n + 1): alpha and c0 at the
     record times. v (n,), g (d,): scratch.
     """
@@ -131,7 +131,7 @@ def gram_steps(
                     for i in range(n):
                         w = z[r, i] - best_z[i]
                         total += w * w
-                        size2 += (scale * beta[r, i] - best_alpha[i]) * (w + c0 * origin_z[r, i])
+                        size2 += (scale * beta[r, i] - best_alpha[i]) * w
                     value = 0.5 * (total / n + reg * size2)
                     norm2 = 0.0
                     if norms.shape[1] > 0:
@@ -139,7 +139,7 @@ def gram_steps(
                             v[i] = (z[r, i] - best_z[i]) / n + reg * (scale * beta[r, i] - best_alpha[i])
                         norm2 = reg * c0 * reg * c0 * origin[r]
                         for i in range(n):
-                            product = 2.0 * reg * c0 * origin_z[r, i]
+                            product = 0.0
                             for j in range(n):
                                 product += G[i, j] * v[j]
                             norm2 += v[i] * product
@@ -203,7 +203,7 @@ def gram_steps(
                             c0 = lane[C0 + q]
                             x2 = c0 * c0 * origin[r]
                             for i in range(n):
-                                x2 += lane[SCALE + q] * beta[r, i] * (z[r, i] + c0 * origin_z[r, i])
+                                x2 += lane[SCALE + q] * beta[r, i] * z[r, i]
                         lane[X2 + q] = x2
                         lane[TOP + q] = x2
                 unsound = 0.0

@@ -155,6 +155,19 @@ def gram_matrix(problem: Problem, parts: Linear) -> Matrix:
     return _grams[problem]
 
 
+def row_space(A: Matrix, x: Matrix) -> tuple[Matrix, Matrix]:
+    """x = rest + beta A with the rest orthogonal to every row of A; x, rest: shape (R, d); beta: (R, n)."""
+    rest, beta = np.zeros_like(x), np.zeros((len(x), len(A)))
+    distinct, which = np.unique(x, axis=0, return_inverse=True)
+    for number, point in enumerate(distinct):
+        if not point.any():
+            continue
+        with threadpool_limits(limits=1):
+            share = np.linalg.lstsq(A.T, point, rcond=None)[0]
+        beta[which == number], rest[which == number] = share, point - share @ A
+    return rest, beta
+
+
 def eigenbasis(problem: Problem) -> tuple[Vector, Matrix]:
     """Eigenvalues (d,), ascending, and eigenvectors (d, d) of the Hessian of a quadratic; kept as long as it lives.
 

@@ -19,7 +19,7 @@ from theory.setting import Setting
 from .diagonal import WIDTH, diagonal_steps
 from .gram import gram_steps
 from .lockstep import LANES, SLOTS, lockstep
-from .tier import Way, as_single, gram_matrix, row_squares
+from .tier import Way, as_single, gram_matrix, row_space, row_squares
 
 Record = NDArray[np.float64]
 Advance = Callable[[slice, int, int, bool, list[Vector], NDArray[np.int64]], None]
@@ -129,9 +129,10 @@ def _gram(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Adv
     n, d, R = problem.n, problem.d, len(book.x)
     G = gram_matrix(problem, parts)
     table, even = _row_table(setting, drawn), bool((drawn.threshold >= 1.0).all())
-    start = book.x.copy()
-    z, beta = apart(np.einsum("rj,ij->ri", start, parts.A)), apart(np.zeros((R, n)))
-    origin, origin_z = np.einsum("rd,rd->r", start, start), z.copy()
+    z = apart(np.einsum("rj,ij->ri", book.x, parts.A))
+    start, beta = row_space(parts.A, book.x) if parts.reg else (book.x.copy(), np.zeros((R, n)))
+    beta = apart(beta)
+    origin = np.einsum("rd,rd->r", start, start)
     factors = np.ones((R, 2))
     best_z = parts.A @ parts.centre
     best_alpha = (parts.b - best_z) / (n * parts.reg) if parts.reg else np.zeros(n)
@@ -143,7 +144,7 @@ def _gram(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Adv
         def advance(rows: slice, first: int, last: int, final: bool, windows: list[Vector], control: Any) -> None:
             loop(
                 problem.data, method, parts.A, G, table, parts.reg, drawn, even, book.seed, book.numbers[rows],
-                start[rows], origin[rows], origin_z[rows], best_z, best_alpha, z[rows], beta[rows], factors[rows],
+                start[rows], origin[rows], best_z, best_alpha, z[rows], beta[rows], factors[rows],
                 first, last, *windows, book.times[rows], book.gaps[rows], book.norms[rows], book.sums[rows],
                 kept[rows], book.state[rows], book.running[rows], book.sizes[rows], *room, control,
             )  # fmt: skip
