@@ -239,7 +239,7 @@ def run_plan(
     workers = min(job.threads or os.cpu_count() or 1, R)
     for start, end, drawn, way in plan:
         book.sizes[:] = np.nan
-        make = prepare(way, setting, drawn, book)
+        make = prepare(way, setting, drawn, book, end)
 
         def work(
             rows: slice, start: int = start, end: int = end, make: Callable[[], Advance] = make

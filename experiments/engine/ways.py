@@ -52,12 +52,12 @@ def width(way: Way) -> int:
     return {Way.LOCKSTEP: LANES, Way.GRAM: LANES, Way.DIAGONAL: WIDTH}.get(way, 1)
 
 
-def prepare(way: Way, setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Advance]:
-    """A maker of workers: each call of it gives one thread's `Advance`, with scratch of its own."""
+def prepare(way: Way, setting: Setting, drawn: SamplingData, book: Book, end: int) -> Callable[[], Advance]:
+    """A maker of workers: each call of it gives one thread's `Advance`, with scratch of its own. end: of the stage."""
     if way is Way.LOCKSTEP:
         return _lockstep(setting, as_single(drawn), book)
     if way is Way.GRAM:
-        return _gram(setting, as_single(drawn), book)
+        return _gram(setting, as_single(drawn), book, end)
     if way is Way.DIAGONAL:
         return _diagonal(setting, book)
     return _one_by_one(setting, drawn, book, rows=way is Way.BLOCKED)
@@ -120,7 +120,7 @@ def _lockstep(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[],
     return worker
 
 
-def _gram(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Advance]:
+def _gram(setting: Setting, drawn: SamplingData, book: Book, end: int) -> Callable[[], Advance]:
     from . import dispatch
 
     problem, method = setting.problem, setting.method.data
@@ -148,6 +148,8 @@ def _gram(setting: Setting, drawn: SamplingData, book: Book) -> Callable[[], Adv
                 first, last, *windows, book.times[rows], book.gaps[rows], book.norms[rows], book.sums[rows],
                 kept[rows], book.state[rows], book.running[rows], book.sizes[rows], *room, control,
             )  # fmt: skip
+            if last < end and not control[0]:
+                return
             with np.errstate(invalid="ignore", over="ignore"):
                 # Without BLAS, which would round by how many copies there are.
                 alpha = factors[rows, 1:] * beta[rows]
