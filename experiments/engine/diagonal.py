@@ -25,10 +25,24 @@ def pass_side_by_side(h: Any, block: Any, gamma: float, reach: Any, norm2: Any, 
         pull = gamma * curvature
         for q in range(width):
             moved = block[j, q] * (1.0 - pull * (1.0 + reach[q] * curvature))
-            small = abs(moved) < 1e-150 and moved != 0.0
-            moved = (1e-150 if moved > 0.0 else -1e-150) if small else moved
+            sign = 1.0 if moved > 0.0 else -1.0
+            moved = sign * max(abs(moved), 1e-150) if moved != 0.0 else moved
             block[j, q] = moved
             norm2[q] += (curvature * moved) * (curvature * moved)
+
+
+@helper
+def pass_along(h: Any, x: Any, gamma: float, s: float) -> float:
+    """One step of one copy; returns ||g||^2 at the new point."""
+    size2 = 0.0
+    for j in range(h.shape[0]):
+        curvature = h[j]
+        moved = x[j] * (1.0 - gamma * curvature * (1.0 + s * curvature))
+        sign = 1.0 if moved > 0.0 else -1.0
+        moved = sign * max(abs(moved), 1e-150) if moved != 0.0 else moved
+        x[j] = moved
+        size2 += (curvature * moved) * (curvature * moved)
+    return size2
 
 
 def diagonal_steps(
@@ -154,14 +168,7 @@ def diagonal_steps(
                         pass_side_by_side(h, block, gamma_t, reach, norm2, 32)
                 else:
                     total[0] += norm2[0]
-                    s = reach[0]
-                    size2 = 0.0
-                    for j in range(d):
-                        moved = x[base, j] * (1.0 - gamma_t * h[j] * (1.0 + s * h[j]))
-                        small = abs(moved) < 1e-150 and moved != 0.0
-                        moved = (1e-150 if moved > 0.0 else -1e-150) if small else moved
-                        x[base, j] = moved
-                        size2 += (h[j] * moved) * (h[j] * moved)
+                    size2 = pass_along(h, x[base], gamma_t, reach[0])
                     norm2[0] = size2
             if live == 0:
                 break

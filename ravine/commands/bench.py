@@ -38,7 +38,7 @@ def bench_kernels(
     repeats: Annotated[str, typer.Option(help="Turns of each way.")] = "5",
     json_file: JsonFile = None,
 ) -> int:
-    """The fast tier beside the textbook tier, a C loop compiled on the spot, NumPy and JAX, as ratios within one run."""
+    """The fast tier beside the textbook tier, a C loop compiled on the spot, NumPy and JAX, in one run."""
     from ravine.files import check_target
 
     target = check_target(json_file, argument="json", endings=(".json",)) if json_file else None
