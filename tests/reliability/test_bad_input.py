@@ -348,6 +348,19 @@ CASES = [
     ("sweep {sweep.toml} --out x.csv --dask nowhere", "dask must be 'local' or the address of a running scheduler"),
     ("sweep {sweep.toml} --out x.csv --plugin missing.py", "plugin 'missing.py' does not exist"),
     ("bench nothing", "nothing"),
+    ("bench kernels W9", "workload must be one of W1, W2, W3, W4a, W4b, W5, got 'W9'"),
+    ("bench kernels --repeats 0", "repeats must be a whole number >= 1, got 0"),
+    ("bench kernels --json x.txt", "json must end in .json, got 'x.txt'"),
+    ("bench scaling nonsense", "axis must be one of d, n, tau"),
+    ("bench startup --json x.txt", "json must end in .json, got 'x.txt'"),
+    (
+        "run --problem quadratic:d=2,mu=0.1,L=1 --method sam --steps 5 --tier quick --out x.npz",
+        "tier must be one of auto, fast, textbook, got 'quick'",
+    ),
+    (
+        "run --problem pl-sine:d=3,a=3 --method sam --steps 5 --tier fast --out x.npz",
+        "tier must be auto or textbook for pl-sine",
+    ),
     ("frobnicate", "frobnicate"),
 ]
 
