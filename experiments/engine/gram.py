@@ -31,7 +31,6 @@ from .lockstep import (
     OLD_SCALE,
     PUSH,
     SCALE,
-    SECOND,
     TOP,
     TOTAL,
     UNSOUND,
@@ -176,15 +175,14 @@ def gram_steps(
                     beta[r, old] += lane[PUSH + q]
                     for i in range(n):
                         z[r, i] = c * z[r, i] + e * G[old, i]
-                    if t < end:
-                        u = lane[U + q]
-                        old = np.uint64(u * n if even else from_alias(sampling.threshold, sampling.alias, u))
+                    # At t = end too, where nothing comes of it.
+                    u = lane[U + q]
+                    old = np.uint64(u * n if even else from_alias(sampling.threshold, sampling.alias, u))
                     chosen[q] = old
                     lane[Z + q] = z[r, old]
                     lane[A2 + q] = rows[old, 0]
                     lane[WEIGHT + q] = rows[old, 1]
                     lane[FIRST + q] = rows[old, 2]
-                    lane[SECOND + q] = rows[old, 3]
                 if t == end:
                     break
                 if t - first <= top_gamma:
@@ -212,14 +210,13 @@ def gram_steps(
                     a2 = lane[A2 + q]
                     weight = lane[WEIGHT + q]
                     b = lane[FIRST + q]
-                    k2 = lane[SECOND + q]
                     x2 = lane[X2 + q]
                     r2 = weight * reg
-                    p = weight * slope(problem, b, k2, dot)
+                    p = weight * slope(problem, b, 1.0, dot)
                     own = p * p * a2
                     far = r2 * r2 * x2
                     norm2 = own + 2.0 * p * r2 * dot + far
-                    c, e, _ = span(method, problem, weight, r2, b, k2, dot, p, norm2, a2, x2, gamma_t, rho_t, lam_t)
+                    c, e, _ = span(method, problem, weight, r2, b, 1.0, dot, p, norm2, a2, x2, gamma_t, rho_t, lam_t)
                     lost = 0.0 if norm2 < 1e290 else 1.0
                     held = norm2 > 1e-290 and 64.0 * norm2 > own + far
                     lost = lost if held or reg == 0.0 else 1.0
@@ -255,7 +252,7 @@ def gram_steps(
                             weight = lane[WEIGHT + q]
                             r2 = weight * reg
                             dot = lane[Z + q]
-                            p = weight * slope(problem, lane[FIRST + q], lane[SECOND + q], dot)
+                            p = weight * slope(problem, lane[FIRST + q], 1.0, dot)
                             for j in range(d):
                                 g[j] = r2 * lane[OLD_C0 + q] * x0[r, j]
                             for i in range(n):
@@ -266,7 +263,7 @@ def gram_steps(
                             for j in range(d):
                                 norm2 += g[j] * g[j]
                             c, e, _ = span(
-                                method, problem, weight, r2, lane[FIRST + q], lane[SECOND + q], dot, p, norm2,
+                                method, problem, weight, r2, lane[FIRST + q], 1.0, dot, p, norm2,
                                 lane[A2 + q], lane[X2 + q], gamma_t, rho_t, lam_t,
                             )  # fmt: skip
                             lane[C + q] = c

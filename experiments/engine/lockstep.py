@@ -144,10 +144,9 @@ def lockstep(
                     if not alive[q]:
                         continue
                     old = chosen[q]
-                    new = old
-                    if t < end:
-                        u = lane[U + q]
-                        new = np.uint64(u * n if even else from_alias(sampling.threshold, sampling.alias, u))
+                    # At t = end too, where nothing comes of it.
+                    u = lane[U + q]
+                    new = np.uint64(u * n if even else from_alias(sampling.threshold, sampling.alias, u))
                     c = lane[C + q]
                     e = lane[E + q]
                     z = 0.0
