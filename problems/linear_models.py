@@ -181,14 +181,15 @@ def row_dots(A: Any, indices: Any, m: int, x: Any, out: Any) -> None:
 
 @gradient.of(Blocked)
 def _blocked_gradient(problem: Any, x: Any, indices: Any, weights: Any, m: int, out: Any) -> None:
-    n, d = problem.A.shape
+    d = problem.A.shape[1]
+    share = 1.0 / problem.A.shape[0]
     total = 0.0
     for k in range(m):
         i = indices[k]
         problem.first[k] = problem.b[i]
         problem.second[k] = problem.k[i]
-        problem.factors[k] = weights[k] / n
-        total += weights[k] / n
+        problem.factors[k] = weights[k] * share
+        total += weights[k] * share
     row_dots(problem.A, indices, m, x, problem.dots)
     for k in range(m):
         problem.factors[k] *= slope(problem.model, problem.first[k], problem.second[k], problem.dots[k])

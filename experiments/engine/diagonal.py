@@ -25,8 +25,7 @@ def pass_side_by_side(h: Any, block: Any, gamma: float, reach: Any, norm2: Any, 
         pull = gamma * curvature
         for q in range(width):
             moved = block[j, q] * (1.0 - pull * (1.0 + reach[q] * curvature))
-            sign = 1.0 if moved > 0.0 else -1.0
-            moved = sign * max(abs(moved), 1e-150) if moved != 0.0 else moved
+            moved = math.copysign(max(abs(moved), 1e-150), moved) if moved != 0.0 else moved
             block[j, q] = moved
             norm2[q] += (curvature * moved) * (curvature * moved)
 
@@ -38,8 +37,7 @@ def pass_along(h: Any, x: Any, gamma: float, s: float) -> float:
     for j in range(h.shape[0]):
         curvature = h[j]
         moved = x[j] * (1.0 - gamma * curvature * (1.0 + s * curvature))
-        sign = 1.0 if moved > 0.0 else -1.0
-        moved = sign * max(abs(moved), 1e-150) if moved != 0.0 else moved
+        moved = math.copysign(max(abs(moved), 1e-150), moved) if moved != 0.0 else moved
         x[j] = moved
         size2 += (curvature * moved) * (curvature * moved)
     return size2
