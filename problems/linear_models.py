@@ -120,7 +120,7 @@ def _log_cosh_gap(problem: Any, dots: Any, size2: float) -> float:
 
 
 class Blocked(NamedTuple):
-    """A linear model whose kernels take four rows at a time and all slopes of a minibatch at once.
+    """A linear model whose kernels take up to eight rows at a time and all slopes of a minibatch at once.
 
     model: the problem's own data. A, b, k, reg, centre: as in `Linear`. point (d,), dots, first, second, factors (each
     as long as the largest minibatch, n where everything is recorded): scratch, so that one thread at a time may use it.
@@ -149,9 +149,44 @@ def blocked(data: Any) -> Blocked:
 
 @helper
 def row_dots(A: Any, indices: Any, m: int, x: Any, out: Any) -> None:
-    """out[k] = a_i.x for i = indices[k], k < m; four rows share one pass over x."""
+    """out[k] = a_i.x for i = indices[k], k < m; eight rows share one pass over x."""
     d = x.shape[0]
     first = 0
+    while first + 8 <= m:
+        i0 = indices[first]
+        i1 = indices[first + 1]
+        i2 = indices[first + 2]
+        i3 = indices[first + 3]
+        i4 = indices[first + 4]
+        i5 = indices[first + 5]
+        i6 = indices[first + 6]
+        i7 = indices[first + 7]
+        s0 = 0.0
+        s1 = 0.0
+        s2 = 0.0
+        s3 = 0.0
+        s4 = 0.0
+        s5 = 0.0
+        s6 = 0.0
+        s7 = 0.0
+        for j in range(d):
+            s0 += A[i0, j] * x[j]
+            s1 += A[i1, j] * x[j]
+            s2 += A[i2, j] * x[j]
+            s3 += A[i3, j] * x[j]
+            s4 += A[i4, j] * x[j]
+            s5 += A[i5, j] * x[j]
+            s6 += A[i6, j] * x[j]
+            s7 += A[i7, j] * x[j]
+        out[first] = s0
+        out[first + 1] = s1
+        out[first + 2] = s2
+        out[first + 3] = s3
+        out[first + 4] = s4
+        out[first + 5] = s5
+        out[first + 6] = s6
+        out[first + 7] = s7
+        first += 8
     while first + 4 <= m:
         i0 = indices[first]
         i1 = indices[first + 1]

@@ -34,7 +34,7 @@ class Way(enum.Enum):
     TEXTBOOK = "textbook"
     LOCKSTEP = "fast: one dot product and one axpy a step, 8 copies in lockstep"
     GRAM = "fast: Gram space, one row of A A' a step"
-    BLOCKED = "fast: four rows at a time"
+    BLOCKED = "fast: blocks of rows"
     EIGENBASIS = "fast: eigenbasis, O(d) a step"
     DIAGONAL = "fast: diagonal, one pass a step"
 

@@ -64,7 +64,7 @@ def prepare(way: Way, setting: Setting, drawn: SamplingData, book: Book, end: in
 
 
 def _one_by_one(setting: Setting, drawn: SamplingData, book: Book, *, rows: bool) -> Callable[[], Advance]:
-    """The textbook loop, on the problem's own kernels or on those that take rows by fours."""
+    """The textbook loop, on the problem's own kernels or on those that take blocks of rows."""
     from . import dispatch
 
     problem, method = setting.problem, setting.method.data
