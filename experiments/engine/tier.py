@@ -24,8 +24,8 @@ from theory.setting import Setting
 
 TIERS = ("auto", "fast", "textbook")
 
-GRAM_ENTRIES = 2**27
-"""Most entries of a Gram matrix: 1 GiB."""
+MOST_ENTRIES = 2**27
+"""Of a Gram matrix or a Hessian: 1 GiB."""
 
 
 class Way(enum.Enum):
@@ -95,7 +95,7 @@ def _ways(setting: Setting, sampling: SamplingData) -> tuple[list[Way], str]:
             if has_ascent(method.data):
                 return [Way.DIAGONAL], ""
             return [], f"method {method.family!r} has no fast step on a diagonal quadratic"
-        if method.isometric:
+        if method.isometric and problem.d**2 <= MOST_ENTRIES:
             return [Way.EIGENBASIS], ""
     if linear(problem.data) is None:
         return [], f"problem {problem.name.partition(':')[0]!r} is neither a linear model nor a deterministic quadratic"
@@ -103,7 +103,7 @@ def _ways(setting: Setting, sampling: SamplingData) -> tuple[list[Way], str]:
         return [Way.BLOCKED], ""
     if not has_span(method.data):
         return [], f"method {method.family!r} has no closed form on one row"
-    small = problem.n <= problem.d and problem.n**2 <= GRAM_ENTRIES
+    small = problem.n <= problem.d and problem.n**2 <= MOST_ENTRIES
     gram = isinstance(problem.data, LeastSquares) and has_ascent(method.data) and small
     return [Way.GRAM, Way.LOCKSTEP] if gram else [Way.LOCKSTEP], ""
 
@@ -125,11 +125,12 @@ def choose(setting: Setting, sampling: SamplingData, *, steps: int, copies: int,
     if tier == "fast":
         return ways[0]
     n, d = setting.problem.n, setting.problem.d
-    # Measured: a Gram matrix costs as much as about n^2/4 steps save, a rotation as about 2 d dense steps.
+    # Measured: a Gram matrix costs as much as about n^2/4 steps save, a rotation as 2 d steps that read d^2 numbers.
     if ways[0] is Way.GRAM and steps * copies < n * n // 4:
         return Way.LOCKSTEP
-    if ways[0] is Way.EIGENBASIS and steps < 2 * d:
-        return Way.BLOCKED if linear(setting.problem.data) is not None else Way.TEXTBOOK
+    rows = linear(setting.problem.data) is not None
+    if ways[0] is Way.EIGENBASIS and steps * n * (1 if rows else d) < 2 * d * d:
+        return Way.BLOCKED if rows else Way.TEXTBOOK
     return ways[0]
 
 
