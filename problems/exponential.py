@@ -13,9 +13,6 @@ import numpy as np
 
 from .kernel import ordered
 
-HIGHEST = 708.0
-"""Arguments beyond +-708 are taken as +-708: exp stays a normal number, 3.3e-308 ... 3e307."""
-
 
 @ordered
 def remainder_polynomial(r: float) -> float:
@@ -31,7 +28,10 @@ def remainder_polynomial(r: float) -> float:
 
 @ordered
 def exponential(x: Any) -> Any:
-    """exp(x) with an error below 1.5 units in the last place for |x| <= 708; NaN gives NaN."""
+    """exp(x) with an error below 1.5 units in the last place for |x| <= 708; NaN gives NaN.
+
+    Arguments beyond +-708 are taken as +-708, so that the result stays a normal number, 3.3e-308 ... 3e307.
+    """
     x = 708.0 if x > 708.0 else x
     x = -708.0 if x < -708.0 else x
     # Adding 1.5 * 2^52 rounds to a whole number, which is then read from the low bits.

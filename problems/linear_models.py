@@ -14,7 +14,7 @@ from .exponential import exponential, exponential_less_one, remainder_polynomial
 from .glm import LeastSquares, Logistic
 from .kernel import Kernel, Linear, gap, gradient, helper, linear, slope, value
 from .logcosh import LogCosh, log_cosh
-from .problem import Matrix, Vector
+from .problem import Indices, Matrix, Vector
 from .scratch import aligned
 
 # -- what each model is --
@@ -122,8 +122,9 @@ def _log_cosh_gap(problem: Any, dots: Any, size2: float) -> float:
 class Blocked(NamedTuple):
     """A linear model whose kernels take up to eight rows at a time and all slopes of a minibatch at once.
 
-    model: the problem's own data. A, b, k, reg, centre: as in `Linear`. point (d,), dots, first, second, factors (each
-    as long as the largest minibatch, n where everything is recorded): scratch, so that one thread at a time may use it.
+    model: the problem's own data. A, b, k, reg, centre: as in `Linear`. everyone: 0, ..., n - 1. point (d,), dots,
+    first, second, factors (each as long as the largest minibatch, n where everything is recorded): scratch, so that one
+    thread at a time may use it.
     """
 
     model: Any
@@ -132,6 +133,7 @@ class Blocked(NamedTuple):
     k: Vector
     reg: float
     centre: Vector
+    everyone: Indices
     point: Vector
     dots: Vector
     first: Vector
@@ -144,7 +146,7 @@ def blocked(data: Any) -> Blocked:
     A, b, k, reg, centre = linear(data)
     n, d = A.shape
     dots, first, second, factors = (aligned(n) for _ in range(4))
-    return Blocked(data, A, b, k, reg, centre, aligned(d), dots, first, second, factors)
+    return Blocked(data, A, b, k, reg, centre, np.arange(n), aligned(d), dots, first, second, factors)
 
 
 @helper
@@ -285,25 +287,5 @@ def _blocked_gap(problem: Any, x: Any) -> float:
     for j in range(d):
         problem.point[j] = x[j] - problem.centre[j]
         size2 += problem.point[j] * problem.point[j]
-    first = 0
-    while first + 4 <= n:
-        s0 = 0.0
-        s1 = 0.0
-        s2 = 0.0
-        s3 = 0.0
-        for j in range(d):
-            s0 += problem.A[first, j] * problem.point[j]
-            s1 += problem.A[first + 1, j] * problem.point[j]
-            s2 += problem.A[first + 2, j] * problem.point[j]
-            s3 += problem.A[first + 3, j] * problem.point[j]
-        problem.dots[first] = s0
-        problem.dots[first + 1] = s1
-        problem.dots[first + 2] = s2
-        problem.dots[first + 3] = s3
-        first += 4
-    for i in range(first, n):
-        s0 = 0.0
-        for j in range(d):
-            s0 += problem.A[i, j] * problem.point[j]
-        problem.dots[i] = s0
+    row_dots(problem.A, problem.everyone, n, problem.point, problem.dots)
     return float(gap_of_dots(problem.model, problem.dots, size2))

@@ -12,7 +12,7 @@ import numpy as np
 from problems.kernel import linear as linear_model
 from problems.problem import Indices
 
-from .workloads import Workload, _sizes
+from .workloads import Workload, sizes
 
 if TYPE_CHECKING:
     from .kernels import Way
@@ -52,7 +52,7 @@ def linear(work: Workload, indices: Indices) -> Iterator[Way]:
     parts = linear_model(work.problem.data)
     A, b, square = jnp.asarray(parts.A), jnp.asarray(parts.b), jnp.einsum("ij,ij->i", parts.A, parts.A)
     reg, squares, every = parts.reg, work.problem.quadratic, work.every
-    gamma, rho, lam = _sizes(work.setting)
+    gamma, rho, lam = sizes(work.setting)
     chunks = jnp.asarray(indices[: len(indices) // every * every].reshape(-1, every, work.replicates))
     x0 = jnp.zeros((work.replicates, work.problem.d))
 
@@ -96,7 +96,7 @@ def linear(work: Workload, indices: Indices) -> Iterator[Way]:
     yield Way("JAX, automatic", steps, _ready(runner(automatic), x0, chunks), exact=False)
 
 
-def quadratic(h: Any, starts: Any, sizes: tuple[float, float, float], steps: int, *, name: str) -> Iterator[Way]:
+def quadratic(h: Any, starts: Any, amounts: tuple[float, float, float], steps: int, *, name: str) -> Iterator[Way]:
     """A diagonal quadratic from every start (R, d)."""
     from .kernels import Way
 
@@ -106,7 +106,7 @@ def quadratic(h: Any, starts: Any, sizes: tuple[float, float, float], steps: int
         return
     jnp = jax.numpy
     curvature = jnp.asarray(h)
-    gamma, rho, lam = sizes
+    gamma, rho, lam = amounts
 
     def step(x: Any, _: Any) -> Any:
         g = curvature * x
@@ -117,7 +117,7 @@ def quadratic(h: Any, starts: Any, sizes: tuple[float, float, float], steps: int
     yield Way(name, steps, _ready(run, jnp.asarray(starts)), exact=False)
 
 
-def minibatch(work: Workload, chosen: Indices, sizes: tuple[float, float, float]) -> Iterator[Way]:
+def minibatch(work: Workload, chosen: Indices, amounts: tuple[float, float, float]) -> Iterator[Way]:
     """tau rows a step of logistic regression. chosen: shape (steps, R, tau)."""
     from .kernels import Way
 
@@ -128,7 +128,7 @@ def minibatch(work: Workload, chosen: Indices, sizes: tuple[float, float, float]
     jnp = jax.numpy
     parts = linear_model(work.problem.data)
     A, b, reg = jnp.asarray(parts.A), jnp.asarray(parts.b), parts.reg
-    gamma, rho, lam = sizes
+    gamma, rho, lam = amounts
     tau = chosen.shape[2]
 
     def one(x: Any, rows: Any) -> Any:

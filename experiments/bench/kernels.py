@@ -24,7 +24,7 @@ from theory.samplings import tau_nice
 from theory.setting import Setting, make_setting
 
 from . import yardstick
-from .workloads import LAM, draw_up_front, logistic, ridge, with_numpy, workload
+from .workloads import LAM, draw_up_front, logistic, ridge, sizes, with_numpy, workload
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -235,10 +235,6 @@ def _engine(setting: Setting, steps: int, replicates: int, every: int, *, starts
     return run
 
 
-def _sizes(setting: Setting) -> tuple[float, float, float]:
-    return setting.gamma.largest, setting.rho.largest, setting.lam.largest
-
-
 def _best_of_c(name: str, steps: int, prepare: Callable[[], tuple[tuple[Any, ...], Any]]) -> Iterator[Way]:
     """A C function in each width; prepare() gives its arguments and what it leaves the final iterates in."""
     made = yardstick.compiled()
@@ -287,7 +283,7 @@ def _linear_workload(
             x = np.zeros((replicates, problem.d))
             return (
                 parts.A, parts.b, square, parts.centre, margins, float(least), problem.n, problem.d, float(parts.reg),
-                x, replicates, streams, *_sizes(setting), T, every, np.empty((replicates, T // every + 1)), labels,
+                x, replicates, streams, *sizes(setting), T, every, np.empty((replicates, T // every + 1)), labels,
             ), x  # fmt: skip
 
         yield from _best_of_c("linear_model", T, in_x)
@@ -299,7 +295,7 @@ def _linear_workload(
                 z, alpha = np.zeros((replicates, problem.n)), np.zeros((replicates, problem.n))
                 return (
                     G, parts.b, best_z, best_alpha, problem.n, float(parts.reg), z, alpha, replicates, streams,
-                    *_sizes(setting), T, every, np.empty((replicates, T // every + 1)),
+                    *sizes(setting), T, every, np.empty((replicates, T // every + 1)),
                 ), lambda: alpha @ parts.A  # fmt: skip
 
             for way in _best_of_c("gram", T, in_gram):
@@ -345,18 +341,18 @@ def _w4a(shorter: int) -> Workload:
 
         def rotated() -> tuple[tuple[Any, ...], Any]:
             z = z0.copy()
-            return (h, len(h), z, *_sizes(setting), T), lambda: (z @ Q.T)[None]
+            return (h, len(h), z, *sizes(setting), T), lambda: (z @ Q.T)[None]
 
         yield from _best_of_c("eigenbasis", T, rotated)
         H = problem.data.H
 
         def as_written() -> tuple[tuple[Any, ...], Any]:
             x = setting.x0.copy()
-            return (H, len(h), x, *_sizes(setting), dense_steps), x[None]
+            return (H, len(h), x, *sizes(setting), dense_steps), x[None]
 
         for way in _best_of_c("dense", dense_steps, as_written):
             yield Way(way.name.replace("C", "C dense", 1), way.steps, way.call, exact=False)
-        gamma, rho, lam = _sizes(setting)
+        gamma, rho, lam = sizes(setting)
 
         def with_products() -> Any:
             x = setting.x0.copy()
@@ -378,7 +374,7 @@ def _w4a(shorter: int) -> Workload:
         yield Way("NumPy, eigenbasis", few, rotated_products, exact=False)
         from . import jax_ways
 
-        yield from jax_ways.quadratic(h, z0[None], _sizes(setting), few, name="JAX, eigenbasis")
+        yield from jax_ways.quadratic(h, z0[None], sizes(setting), few, name="JAX, eigenbasis")
 
     return Workload("W4a", "dense quadratic d=1000, R=1", 1, ways, (("fast", "C", 0.8), ("fast", "textbook", 0.0)))
 
@@ -397,10 +393,10 @@ def _w4b(shorter: int) -> Workload:
 
         def in_c() -> tuple[tuple[Any, ...], Any]:
             x = starts.copy()
-            return (h, d, x, R, *_sizes(setting), T), x
+            return (h, d, x, R, *sizes(setting), T), x
 
         yield from _best_of_c("side_by_side", T, in_c)
-        gamma, rho, lam = _sizes(setting)
+        gamma, rho, lam = sizes(setting)
 
         def vectorised() -> Any:
             x = starts.copy()
@@ -413,7 +409,7 @@ def _w4b(shorter: int) -> Workload:
         yield Way("NumPy", few, vectorised, exact=False)
         from . import jax_ways
 
-        yield from jax_ways.quadratic(h, starts, _sizes(setting), T, name="JAX")
+        yield from jax_ways.quadratic(h, starts, sizes(setting), T, name="JAX")
 
     wanted = (("fast", "C", 0.8), ("fast", "JAX", 2.0), ("fast", "NumPy", 0.0), ("fast", "textbook", 0.0))
     return Workload("W4b", f"diagonal quadratic d={d}, R={R} starts", R, ways, wanted)
@@ -439,13 +435,13 @@ def _w5(shorter: int) -> Workload:
             x = np.zeros((R, problem.d))
             return (
                 parts.A, parts.b, parts.centre, margins, float(least), problem.n, problem.d, float(parts.reg), x, R,
-                streams, tau, *_sizes(setting), T, every, np.empty((R, T // every + 1)), marks,
+                streams, tau, *sizes(setting), T, every, np.empty((R, T // every + 1)), marks,
             ), x  # fmt: skip
 
         yield from _best_of_c("minibatch", T, in_c)
         indices = np.random.default_rng(0).permuted(np.tile(np.arange(problem.n), (few, 1)), axis=1)[:, :tau]
         chosen = np.stack([np.roll(indices, r, axis=0) for r in range(R)], axis=1)
-        gamma, rho, lam = _sizes(setting)
+        gamma, rho, lam = sizes(setting)
 
         def slopes(points: Any, rows: Any, targets: Any) -> Any:
             dots = np.einsum("rkd,rd->rk", rows, points)
@@ -463,7 +459,7 @@ def _w5(shorter: int) -> Workload:
         yield Way("NumPy", few, vectorised, exact=False)
         from . import jax_ways
 
-        yield from jax_ways.minibatch(work, chosen, _sizes(setting))
+        yield from jax_ways.minibatch(work, chosen, sizes(setting))
 
     wanted = (("fast", "C", 0.8), ("fast", "JAX", 0.0), ("fast", "NumPy", 0.0), ("fast", "textbook", 0.0))
     return Workload("W5", f"logistic n=1e4 d=50, tau-nice tau={tau}, R={R}", R, ways, wanted)

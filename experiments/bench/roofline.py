@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from problems.errors import InputError
 from problems.problem import Vector
+from problems.scratch import aligned
 
 from . import yardstick
 
@@ -279,7 +278,7 @@ def _measure(ways: list[tuple[MultiplyAdd, Read]], measured_by: str) -> Roofline
     flops = max(2 * _MULTIPLY_ADDS / _best(partial(add, _MULTIPLY_ADDS)) for add, _ in ways)
     bandwidth = {}
     for name, size in LEVELS.items():
-        block = _aligned(size // 8)
+        block = _ones(size // 8)
         times = max(_BYTES // size // (8 if name == "DRAM" else 1), 1)
         bandwidth[name] = max(size * times / _best(partial(read, block, times)) for _, read in ways)
     return Roofline(flops, bandwidth, measured_by)
@@ -296,11 +295,11 @@ def _best(call: Callable[[], object]) -> float:
     return spent
 
 
-def _aligned(size: int) -> Vector:
+def _ones(size: int) -> Vector:
     """Ones that start on a cache line: a read that straddles two takes twice as long."""
-    room = np.ones(size + 8)
-    skip = (-room.ctypes.data // 8) % 8
-    return room[skip : skip + size]
+    room = aligned(size)
+    room[:] = 1.0
+    return room
 
 
 def _by_c(library: Any) -> tuple[MultiplyAdd, Read]:
@@ -338,7 +337,7 @@ def _by_numba() -> list[tuple[MultiplyAdd, Read]]:
     from experiments.engine.dispatch import compile_like_the_loop
 
     multiply, read = compile_like_the_loop(_multiply_add), compile_like_the_loop(_read_memory)
-    block = _aligned(192)
+    block = _ones(192)
 
     def add(count: int) -> object:
         # Factor and term are arguments: the compiler would multiply out constants.

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from experiments.engine.draws import stream, uniform
 from problems.errors import InputError
 from problems.glm import LeastSquares, LeastSquaresProblem, LogisticProblem, logistic_bregman, logistic_slope
-from problems.problem import Indices, Problem, Vector
+from problems.problem import Indices, Problem
+from problems.scratch import aligned
 from theory.samplings import single
 from theory.setting import Setting, make_setting
 
@@ -260,19 +261,12 @@ def by_hand(work: Workload, *, steps: int, seed: int = 0, norms: bool = False) -
     gaps = np.full((work.replicates, len(work.times(steps))), np.nan)
     kept = np.full_like(gaps, np.nan) if norms else None
     made = _compiled[loop](
-        *problem.data[: 4 if squares else 5], x, np.uint64(seed), *_sizes(setting), steps, work.every, gaps, kept,
+        *problem.data[: 4 if squares else 5], x, np.uint64(seed), *sizes(setting), steps, work.every, gaps, kept,
         aligned(problem.d), aligned(problem.d),
     )  # fmt: skip
     if made != steps * work.replicates:
         raise ArithmeticError(f"the hand loop diverged on {work.name}")
     return Curve(gaps, kept, x)
-
-
-def aligned(d: int) -> Vector:
-    """Scratch of length d that starts on a cache line: worth up to 10 % of a step when d is 100."""
-    room = np.empty(d + 8)
-    skip = (-room.ctypes.data // 8) % 8
-    return room[skip : skip + d]
 
 
 # -- with NumPy --
@@ -287,7 +281,7 @@ def with_numpy(work: Workload, indices: Indices) -> Curve:
     """Run len(indices) steps with NumPy, all replicates at once. indices: shape (steps, R)."""
     data, setting = work.problem.data, work.setting
     A, b, reg, minimiser = data.A, data.b, data.reg, data.minimiser
-    gamma, rho, lam = _sizes(setting)
+    gamma, rho, lam = sizes(setting)
     squares = isinstance(data, LeastSquares)
 
     def component_gradients(rows: Any, targets: Any, points: Any) -> Any:
@@ -318,7 +312,7 @@ def with_numpy(work: Workload, indices: Indices) -> Curve:
     return Curve(np.array(gaps).T, None, x)
 
 
-def _sizes(setting: Setting) -> tuple[float, float, float]:
+def sizes(setting: Setting) -> tuple[float, float, float]:
     """gamma, rho and lam, which must be constant."""
     gamma, rho, lam = setting.gamma.constant, setting.rho.constant, setting.lam.constant
     if gamma is None or rho is None or lam is None:

@@ -162,16 +162,16 @@ def _deterministic(
     alike = R > 1 and bool((x == x[0]).all()) and bool((own == own[0]).all())
     if alike:
         x, own = x[:1].copy(), own[:1].copy()
-    inner, problem = setting, None
+    inner, rotation = setting, None
     if way is Way.EIGENBASIS:
-        inner, problem = tiers.diagonalised(setting)
-        x = np.ascontiguousarray(problem.inwards(x))
+        inner, rotation = tiers.diagonalised(setting)
+        x = rotation.inwards(x)
     # Other methods make their own step on the diagonal problem.
     loop = Way.DIAGONAL if tiers.has_ascent(setting.method.data) else Way.TEXTBOOK
     run = run_plan(inner, [(0, job.steps, inner.sampling.data, loop)], np.arange(len(x)), x, shared, own, job)
     x, points = run.x, run.points
-    if problem is not None:
-        x, points = problem.outwards(x), problem.outwards(points)
+    if rotation is not None:
+        x, points = rotation.outwards(x), rotation.outwards(points)
     recorded = (run.gap, run.grad_norm2, run.sums, x, points)
     gap, norms, sums, x, points = (np.repeat(array, R if alike else 1, axis=0) for array in recorded)
     return Run(shared, gap, norms, sums, x, points, np.repeat(run.diverged, R if alike else 1), (way,))

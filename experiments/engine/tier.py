@@ -7,7 +7,7 @@ the number of copies alone, never on threads, blocks or the machine.
 from __future__ import annotations
 
 import enum
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,8 +18,8 @@ from problems.errors import InputError
 from problems.glm import LeastSquares
 from problems.kernel import Linear, ascent, linear, reduced, span
 from problems.problem import Matrix, Problem, Vector
-from problems.quadratics import DiagonalQuadratic
-from theory.samplings import LISTED, REPLACEMENT, SINGLE, TAU_NICE, SamplingData
+from problems.quadratics import DiagonalQuadratic, Quadratic
+from theory.samplings import LISTED, REPLACEMENT, SINGLE, TAU_NICE, SamplingData, full
 from theory.setting import Setting
 
 TIERS = ("auto", "fast", "textbook")
@@ -78,11 +78,6 @@ def as_single(sampling: SamplingData) -> SamplingData:
         table = np.ones(sampling.n), np.arange(sampling.n)
         return sampling._replace(kind=SINGLE, threshold=table[0], alias=table[1])
     return sampling._replace(kind=SINGLE)
-
-
-def why_textbook(setting: Setting, sampling: SamplingData) -> str:
-    """Why there is no fast way, as a clause; empty where there is one."""
-    return _ways(setting, sampling)[1]
 
 
 def _ways(setting: Setting, sampling: SamplingData) -> tuple[list[Way], str]:
@@ -165,7 +160,7 @@ def row_space(A: Matrix, x: Matrix) -> tuple[Matrix, Matrix]:
             continue
         with threadpool_limits(limits=1):
             share = np.linalg.lstsq(A.T, point, rcond=None)[0]
-        beta[which == number], rest[which == number] = share, point - share @ A
+            beta[which == number], rest[which == number] = share, point - share @ A
     return rest, beta
 
 
@@ -182,47 +177,30 @@ def eigenbasis(problem: Problem) -> tuple[Vector, Matrix]:
     return _bases[problem]
 
 
-class Diagonalised(Problem):
-    """A quadratic in its eigenbasis, x = x* + Q z: what the engine runs in the place of the problem itself."""
+@dataclass(frozen=True)
+class Rotation:
+    """x = origin + Q z, without BLAS, which would round by how many points there are.
 
-    quadratic = True
+    origin: shape (d,). vectors: Q, shape (d, d).
+    """
 
-    def __init__(self, problem: Problem) -> None:
-        values, self.vectors = eigenbasis(problem)
-        self.origin = problem.centre
-        super().__init__(
-            name=problem.name,
-            data=DiagonalQuadratic(values.copy()),
-            n=1,
-            d=problem.d,
-            L=problem.L,
-            mu=problem.mu,
-            start=self.inwards(problem.start),
-            minimiser=np.zeros(problem.d),
-            convex_components=problem.convex_components,
-        )
-        self.bounded = problem.bounded
+    origin: Vector
+    vectors: Matrix
 
-    def inwards(self, x: Any) -> Any:
-        """z of x; the last axis has length d. Without BLAS, which would round by how many points there are."""
-        return np.einsum("...i,ij->...j", x - self.origin, self.vectors)
+    def inwards(self, x: Matrix) -> Matrix:
+        """z of x; the last axis has length d."""
+        return np.asarray(np.einsum("...i,ij->...j", x - self.origin, self.vectors))
 
-    def outwards(self, z: Any) -> Any:
+    def outwards(self, z: Matrix) -> Matrix:
         """x of z."""
-        return self.origin + np.einsum("...j,ij->...i", z, self.vectors)
-
-    @property
-    def component_smoothness(self) -> Any:
-        raise NotImplementedError  # nothing asks a stand-in for its constants
-
-    @property
-    def component_gaps(self) -> Any:
-        raise NotImplementedError
+        return np.asarray(self.origin + np.einsum("...j,ij->...i", z, self.vectors))
 
 
-def diagonalised(setting: Setting) -> tuple[Setting, Diagonalised]:
-    """The same setting in the eigenbasis of its Hessian."""
-    from theory.samplings import full
-
-    problem = Diagonalised(setting.problem)
-    return replace(setting, problem=problem, sampling=full(1), x0=problem.inwards(setting.x0)), problem
+def diagonalised(setting: Setting) -> tuple[Setting, Rotation]:
+    """The same setting in the eigenbasis of its Hessian, on the full batch of one component."""
+    problem = setting.problem
+    values, vectors = eigenbasis(problem)
+    rotation = Rotation(problem.centre, vectors)
+    start = rotation.inwards(problem.start)
+    inner = Quadratic(name=problem.name, data=DiagonalQuadratic(values.copy()), eigenvalues=values, start=start)
+    return replace(setting, problem=inner, sampling=full(1), x0=rotation.inwards(setting.x0)), rotation

@@ -26,9 +26,6 @@ PATHS = "exact sample paths"
 FOREVER = 2**60
 """The time at which a bound is read for t -> infinity."""
 
-MOST_MOMENT_WORK = 2e11
-"""Multiplications that a moment recursion may cost."""
-
 
 def averages(case: Case) -> bool:
     """The claim is about a weighted average of gradient norms, not about the gap."""

@@ -11,7 +11,6 @@ from experiments.bench import engine as bench
 from experiments.bench.workloads import (
     WORKLOADS,
     Workload,
-    aligned,
     by_hand,
     draw_up_front,
     logistic,
@@ -23,6 +22,7 @@ from experiments.engine.draws import stream, uniform
 from experiments.engine.run import simulate
 from problems.errors import InputError
 from problems.problem import Indices
+from problems.scratch import aligned
 from theory.schedules import inverse
 
 STEPS = 200

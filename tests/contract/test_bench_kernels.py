@@ -10,7 +10,7 @@ import pytest
 
 from experiments.bench import jax_ways, kernels, yardstick
 from experiments.bench.kernels import Result, Row, Way, Workload
-from experiments.bench.workloads import draw_up_front, logistic, ridge, workload
+from experiments.bench.workloads import draw_up_front, logistic, ridge, sizes, workload
 from experiments.engine.run import simulate
 from problems.kernel import linear
 from theory.samplings import single
@@ -45,7 +45,7 @@ def test_the_c_records_are_gaps() -> None:
         yardstick.call(
             made.libraries[0], "linear_model", parts.A, parts.b, np.einsum("ij,ij->i", parts.A, parts.A), parts.centre,
             margins, problem.value(parts.centre) if labels else 0.0, problem.n, problem.d, parts.reg, x, 3,
-            yardstick.keys(5, 3), *kernels._sizes(work.setting), 200, problem.n, gaps, labels,
+            yardstick.keys(5, 3), *sizes(work.setting), 200, problem.n, gaps, labels,
         )  # fmt: skip
         run = simulate(work.setting, steps=200, times=work.times(200), replicates=3, seed=5)
         # The C loop takes the logistic gap as a difference of two losses of size 1.

@@ -126,7 +126,7 @@ class Clock:
 
 def test_rates_are_what_was_done_over_the_seconds_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    monkeypatch.setattr(roofline, "_aligned", np.empty)  # nothing is read
+    monkeypatch.setattr(roofline, "_ones", np.empty)  # nothing is read
 
     def add(count: int, speed: float) -> None:
         clock.now += count / speed
