@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
@@ -11,16 +12,20 @@ from numpy.typing import ArrayLike
 import theory.claim
 from experiments.engine.run import Run, simulate
 from experiments.verify.check import CheckResult, prepare, run_check
+from experiments.verify.corpus import Entry, entries
+from experiments.verify.trials import EngineLab
+from problems.errors import InputError
 from problems.problem import Problem
 from theory.methods.method import Method, methods
 from theory.samplings import Sampling, samplings
 from theory.schedules import Schedule, read_schedule
-from theory.setting import make_setting
+from theory.setting import Setting, facts_of, make_setting
+from theory.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CheckableClaim", "Run", "claims", "simulate"]
+__all__ = ["CheckableClaim", "Run", "claims", "corpus", "simulate", "versions"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,23 @@ class CheckableClaim:
         )
         return Check(run_check(prepare(self.claim, setting, steps=steps, scale=scale), seed=seed))
 
+    def measure(
+        self, trial: str, setting: Setting, *, steps: int, seed: int = 0, replicates: int = 1, judged: bool = True
+    ) -> Trial:
+        """Both sides of one of the claim's statements (a key of `trials`), measured and not judged.
+
+        replicates: copies of a random run. judged: refuse a setting outside the hypotheses (OutsideHypotheses);
+        otherwise measure there too, for a picture of where a statement ends. Raises InputError for an unknown trial
+        and theory.trial.NotMeasurable where nothing can be said.
+        """
+        if trial not in self.claim.trials:
+            raise InputError(f"trial must be {' or '.join(self.claim.trials) or 'left out'}, got {trial!r}")
+        facts = facts_of(setting)
+        if judged:
+            self.claim.require(facts)
+        lab = EngineLab(range(replicates), seed)
+        return self.claim.trials[trial](setting, facts, steps, lab)
+
 
 class _Claims(Mapping[str, CheckableClaim]):
     """Every claim of the catalogue by id, ready to be checked."""
@@ -102,3 +124,13 @@ class _Claims(Mapping[str, CheckableClaim]):
 
 
 claims = _Claims()
+
+
+def corpus(claim_id: str) -> list[Entry]:
+    """The sharpest instances stored for a claim, one for each named constant that a search has tried."""
+    return entries(claim_id)
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries on which numbers depend."""
+    return {name: version(name) for name in ("numpy", "scipy", "numba", "matplotlib")}

@@ -18,6 +18,7 @@ from ravine.commands import (  # noqa: F401
     catalogue,
     check,
     doctor,
+    figures,
     new,
     plan,
     run,

@@ -25,6 +25,20 @@ def check_target(path: str, *, argument: str, endings: tuple[str, ...]) -> Path:
     return target
 
 
+def make_folder(path: str, *, argument: str) -> Path:
+    """The folder of this name, made if it is not there; InputError naming `argument` where that cannot be."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{argument} must name a folder, got the file {path!r}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{argument} names a folder that cannot be made: {path!r} ({error.strerror})") from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{argument} names a folder that cannot be written to: {path!r}")
+    return folder
+
+
 def write_whole(target: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside the target and move it there only when it is complete."""
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

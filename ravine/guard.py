@@ -1,4 +1,4 @@
-"""Make sure that `theory`, `problems` and `experiments` are ours: other distributions install such packages too."""
+"""Make sure that `theory`, `problems`, `experiments` and `paper_figs` are ours: others install such packages too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class IntruderError(ImportError):
 def check_packages() -> None:
     """Raise IntruderError, naming the intruder's path, unless our packages resolve beside the front door."""
     home = Path(__file__).resolve().parent.parent
-    for name in ("problems", "theory", "experiments"):
+    for name in ("problems", "theory", "experiments", "paper_figs"):
         found = importlib.util.find_spec(name)
         origin = None if found is None or found.origin is None else Path(found.origin).resolve()
         if origin is None or origin.parent != home / name:
