@@ -69,6 +69,9 @@ FAULTS = {
     sqlite3.SQLITE_IOERR: "cannot be read or written because the disk fails or is full; what was put before is kept",
 }
 
+ONLY_SHOW = ("report", "bench")
+"""Folders of `experiments` on which no result depends: they show results, or time the rest."""
+
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite")
 
 Row = tuple[str, str, str, dict[str, Any], float]
@@ -91,6 +94,8 @@ def _own_fingerprint() -> str:
         for package in (problems, theory, experiments):
             folder = Path(str(package.__file__)).parent
             for file in sorted(file for ending in ("py", "json") for file in folder.rglob(f"*.{ending}")):
+                if folder.name == "experiments" and file.relative_to(folder).parts[0] in ONLY_SHOW:
+                    continue
                 yield f"{package.__name__}/{file.relative_to(folder).as_posix()}", file.read_bytes()
         for library in LIBRARIES:
             try:
@@ -348,12 +353,17 @@ class Store:
 
     def get(self, claim: str, instance: str, route: str) -> dict[str, Any] | None:
         """The payload put under this key by the same code, None if there is none."""
+        found = self.recall(claim, instance, route)
+        return None if found is None else found[0]
+
+    def recall(self, claim: str, instance: str, route: str) -> tuple[dict[str, Any], float] | None:
+        """The same with the seconds that it took."""
         found = self._run(
             "SELECT claim, instance, route, payload, seconds, checksum FROM results "
             "WHERE fingerprint = ? AND claim = ? AND instance = ? AND route = ?",
             self.fingerprint, *_check_key(claim, instance, route),
         )  # fmt: skip
-        return self._row(found[0])[3] if found else None
+        return self._row(found[0])[3:] if found else None
 
     def put(self, claim: str, instance: str, route: str, payload: dict[str, Any], seconds: float) -> None:
         """Keep a payload, in place of any that this key has. On the disk when this returns.

@@ -74,10 +74,10 @@ def make_all(specs: Sequence[Spec], out: str | Path) -> None:
 
 def _saved(target: Path) -> Table:
     try:
-        return read_table(target.read_text())
+        return read_table(target.read_bytes().decode())
     except FileNotFoundError:
         raise rv.InputError(f"out holds no table {target.name!r} to draw from; leave out --redraw once") from None
-    except (ValueError, TypeError, IndexError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise rv.InputError(f"the table {str(target)!r} cannot be read: {error}; delete it") from None
 
 

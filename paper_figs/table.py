@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ class Series(NamedTuple):
 
 @dataclass
 class Table:
-    """Rows of (panel, series, role, x, y, low, high), and a header of texts.
+    """Rows of (panel, series, role, x, y, low, high), and a header of texts. Neighbouring series of one panel, name and
+    role are one series once saved, and a series without points is none.
 
     header: what the file says above its rows: command, seed, versions, and what x and y are in each panel.
     """
@@ -55,7 +57,13 @@ class Table:
         low: ArrayLike | None = None,
         high: ArrayLike | None = None,
     ) -> None:
-        """Add a series. x, y, low, high: numbers or arrays that broadcast to one shape (K,)."""
+        """Add a series. x, y, low, high: numbers or arrays that broadcast to one shape (K,).
+
+        Raises ValueError for a panel, name or role of more than one line.
+        """
+        for text in (panel, name, role):
+            if text.splitlines() != [text]:
+                raise ValueError(f"panel, name and role must each be one line of text, got {text!r}")
         parts = [np.nan if part is None else part for part in (low, high)]
         broadcast = np.broadcast_arrays(*(np.atleast_1d(np.asarray(part, dtype=np.float64)) for part in (x, y, *parts)))
         self.series.append(Series(panel, name, role, *(np.array(part) for part in broadcast)))
@@ -75,6 +83,8 @@ class Table:
         """The CSV file: header lines after `#`, then the rows. Numbers come back exactly."""
         out = io.StringIO()
         for key, value in self.header.items():
+            if ": " in key or key.splitlines() != [key]:
+                raise ValueError(f"the key of a header line must be one line without ': ', got {key!r}")
             out.write(f"# {key}: {' '.join(value.split())}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -93,27 +103,31 @@ def _written(number: float) -> str:
 
 
 def read_table(text: str) -> Table:
-    """The table of a CSV file. Raises ValueError when it is not one."""
-    lines = text.splitlines()
-    header = {}
-    while lines and lines[0].startswith("# "):
-        key, colon, value = lines.pop(0)[2:].partition(": ")
+    """The table of a CSV file. Raises ValueError with a sentence when it is not one."""
+    header, rest = {}, text
+    while rest.startswith("# "):
+        line, _, rest = rest.partition("\n")
+        key, colon, value = line[2:].partition(": ")
         if not colon:
-            raise ValueError(f"a header line must read '# key: value', got {key!r}")
+            raise ValueError(f"a header line must read '# key: value', got {line!r}")
         header[key] = value
-    rows = list(csv.reader(lines))
+    try:
+        rows = list(csv.reader(io.StringIO(rest, newline=""), strict=True))
+    except csv.Error as error:
+        raise ValueError(f"the rows are not those of a CSV file: {error}") from None
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ValueError(f"the columns must be {', '.join(COLUMNS)}, got {', '.join(rows[0]) if rows else 'none'}")
     table = Table(header)
-    start = 1
-    for end in range(2, len(rows) + 1):
-        if end == len(rows) or rows[end][:3] != rows[start][:3] or not rows[end]:
-            columns = zip(*(map(_read, row[3:]) for row in rows[start:end]), strict=True)
-            panel, name, role = rows[start][:3]
-            table.series.append(Series(panel, name, role, *(np.array(column) for column in columns)))
-            start = end
+    for names, together in itertools.groupby(enumerate(rows[1:], 1), key=lambda row: tuple(row[1][:3])):
+        numbers = np.array([_numbers(number, row) for number, row in together])
+        table.series.append(Series(*names, *numbers.T.copy()))
     return table
 
 
-def _read(text: str) -> float:
-    return float(text) if text else math.nan
+def _numbers(number: int, row: list[str]) -> list[float]:
+    if len(row) != len(COLUMNS):
+        raise ValueError(f"row {number} must have {len(COLUMNS)} entries, got {len(row)}")
+    try:
+        return [float(entry) if entry else math.nan for entry in row[3:]]
+    except ValueError:
+        raise ValueError(f"row {number} must hold numbers after its three names, got {', '.join(row[3:])}") from None

@@ -27,8 +27,16 @@ if TYPE_CHECKING:
     from problems.glm import LeastSquaresProblem, LogisticProblem
     from problems.kernel import gap, gradient, keep, step, value
     from problems.pl import PLSine
-    from problems.problem import Problem, problems
+    from problems.problem import Constant, Grade, Problem, problems
     from problems.quadratics import FiniteSumOfQuadratics, Quadratic
+    from theory.claims.dynamics_flow import followed as flow_end
+    from theory.claims.dynamics_flow import limiting as limiting_flow
+    from theory.claims.dynamics_flow import refined as refined_flow
+    from theory.claims.dynamics_saddle import window as trap_window
+    from theory.claims.multistep_maximum import flow_end as ascent_flow
+    from theory.claims.ssam_range import longest_step as ssam_longest_step
+    from theory.claims.ssam_saddle import growth as saddle_growth
+    from theory.claims.ssam_stability import floor_of as stability_floor
     from theory.dynamics import curvatures, eigenbasis, multipliers, potential_above, radii, sam_edge, usam_edge
     from theory.gsam import parts as gsam_parts
     from theory.inner_max import quadratic_on_ball
@@ -37,13 +45,15 @@ if TYPE_CHECKING:
     from theory.schedules import Schedule, read_schedule, schedules
     from theory.setting import Facts, Setting, facts_of, make_setting
 
-    from .api import CheckableClaim, claims, corpus, simulate, versions
+    from .api import CheckableClaim, Sharpness, claims, corpus, sharpness, simulate, versions
     from .files import write_whole
 
 _PLACES = {
     "CheckableClaim": "ravine.api",
+    "Constant": "problems.problem",
     "Facts": "theory.setting",
     "FiniteSumOfQuadratics": "problems.quadratics",
+    "Grade": "problems.problem",
     "InputError": "problems.errors",
     "LeastSquaresProblem": "problems.glm",
     "LogisticProblem": "problems.glm",
@@ -54,6 +64,8 @@ _PLACES = {
     "Sampling": "theory.samplings",
     "Schedule": "theory.schedules",
     "Setting": "theory.setting",
+    "Sharpness": "ravine.api",
+    "ascent_flow": "theory.claims.multistep_maximum",
     "claims": "ravine.api",
     "corpus": "ravine.api",
     "curvatures": "theory.dynamics",
@@ -61,10 +73,12 @@ _PLACES = {
     "evaluate": "experiments.engine.run",
     "exact_moments": "experiments.exact.moments",
     "facts_of": "theory.setting",
+    "flow_end": "theory.claims.dynamics_flow",
     "gap": "problems.kernel",
     "gradient": "problems.kernel",
     "gsam_parts": "theory.gsam",
     "keep": "problems.kernel",
+    "limiting_flow": "theory.claims.dynamics_flow",
     "make_setting": "theory.setting",
     "methods": "theory.methods.method",
     "multipliers": "theory.dynamics",
@@ -73,12 +87,18 @@ _PLACES = {
     "quadratic_on_ball": "theory.inner_max",
     "radii": "theory.dynamics",
     "read_schedule": "theory.schedules",
+    "refined_flow": "theory.claims.dynamics_flow",
+    "saddle_growth": "theory.claims.ssam_saddle",
     "sam_edge": "theory.dynamics",
     "samplings": "theory.samplings",
     "schedules": "theory.schedules",
+    "sharpness": "ravine.api",
     "simulate": "ravine.api",
+    "ssam_longest_step": "theory.claims.ssam_range",
+    "stability_floor": "theory.claims.ssam_stability",
     "stationary_moments": "experiments.exact.stationary",
     "step": "problems.kernel",
+    "trap_window": "theory.claims.dynamics_saddle",
     "usam_edge": "theory.dynamics",
     "value": "problems.kernel",
     "versions": "ravine.api",
@@ -86,12 +106,24 @@ _PLACES = {
 }
 
 _MODULES = {"style": "experiments.report.style"}
-_RENAMED = {"gsam_parts": "parts"}
+_RENAMED = {
+    "ascent_flow": "flow_end",
+    "flow_end": "followed",
+    "gsam_parts": "parts",
+    "limiting_flow": "limiting",
+    "refined_flow": "refined",
+    "saddle_growth": "growth",
+    "ssam_longest_step": "longest_step",
+    "stability_floor": "floor_of",
+    "trap_window": "window",
+}
 
 __all__ = [
     "CheckableClaim",
+    "Constant",
     "Facts",
     "FiniteSumOfQuadratics",
+    "Grade",
     "InputError",
     "LeastSquaresProblem",
     "LogisticProblem",
@@ -102,7 +134,9 @@ __all__ = [
     "Sampling",
     "Schedule",
     "Setting",
+    "Sharpness",
     "__version__",
+    "ascent_flow",
     "claims",
     "corpus",
     "curvatures",
@@ -110,10 +144,12 @@ __all__ = [
     "evaluate",
     "exact_moments",
     "facts_of",
+    "flow_end",
     "gap",
     "gradient",
     "gsam_parts",
     "keep",
+    "limiting_flow",
     "make_setting",
     "methods",
     "multipliers",
@@ -122,13 +158,19 @@ __all__ = [
     "quadratic_on_ball",
     "radii",
     "read_schedule",
+    "refined_flow",
+    "saddle_growth",
     "sam_edge",
     "samplings",
     "schedules",
+    "sharpness",
     "simulate",
+    "ssam_longest_step",
+    "stability_floor",
     "stationary_moments",
     "step",
     "style",
+    "trap_window",
     "usam_edge",
     "value",
     "versions",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 import theory.claim
-from experiments.engine.run import Run, simulate
+from experiments.engine.run import Progress, Run, simulate
+from experiments.verify.case import Case, case_of
 from experiments.verify.check import CheckResult, prepare, run_check
-from experiments.verify.corpus import Entry, entries
-from experiments.verify.trials import EngineLab
+from experiments.verify.corpus import Entry, corpus_case, entries
+from experiments.verify.critical import replayed
+from experiments.verify.sharpness import Sharpness, profile
+from experiments.verify.trials import EngineLab, trial_evidence
+from experiments.verify.verdict import Evidence, Verdict
 from problems.errors import InputError
 from problems.problem import Problem
 from theory.methods.method import Method, methods
@@ -25,7 +30,7 @@ from theory.trial import Trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CheckableClaim", "Run", "claims", "corpus", "simulate", "versions"]
+__all__ = ["CheckableClaim", "Run", "Sharpness", "claims", "corpus", "sharpness", "simulate", "versions"]
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,53 @@ claims = _Claims()
 def corpus(claim_id: str) -> list[Entry]:
     """The sharpest instances stored for a claim, one for each named constant that a search has tried."""
     return entries(claim_id)
+
+
+SCALED = (theory.claim.Kind.UPPER, theory.claim.Kind.LOWER, theory.claim.Kind.INVARIANCE, theory.claim.Kind.REFUTED)
+"""Statements whose constants have a stronger side; equalities and exponents have none."""
+
+
+def sharpness(claim_id: str) -> list[Sharpness]:
+    """How much stronger each named constant of a claim could be, from what is measured at once and without sampling.
+
+    Instances: the stored ones, and one of each tight family; where a claim says itself what is measured, as many of
+    every family as a quick verification draws, but none on real data. The same each time. A constant that larger and
+    smaller scales strengthen, in different parts of a statement, has an entry for each. Empty for equalities and orders
+    of convergence.
+    """
+    claim = theory.claim.claims[claim_id]
+    if claim.kind not in SCALED:
+        return []
+    rows = [row for case in _sharp_cases(claim) for row in _exact_rows(case)]
+    found = []
+    for up in (True, False):
+        one_way = [
+            replace(row, critical={name: scale for name, scale in row.critical.items() if scale.up is up})
+            for row in rows
+        ]
+        found += profile(claim, one_way)
+    return found
+
+
+def _sharp_cases(claim: theory.claim.Claim) -> Iterator[Case]:
+    for entry in entries(claim.id):
+        yield corpus_case(claim, entry)
+    for family in claim.families:
+        rng = np.random.default_rng(0)
+        for _ in range(1 if claim.searchable else family.quick):
+            instance = family.draw(rng, claim)
+            if instance.origin == "tight" or (instance.origin == "synthetic" and not claim.searchable):
+                yield case_of(claim, instance)
+
+
+def _exact_rows(case: Case) -> Iterator[Evidence]:
+    if case.claim.searchable:
+        yield replayed(case)
+    for name in case.claim.trials:
+        row = trial_evidence(name, case, seed=0, instances=1, progress=Progress(), budget=0.0)
+        # Draws say nothing here, nor does the equality that some statements hold beside a bound.
+        if row.replicates == 1 and row.verdict is not Verdict.EXACT:
+            yield row
 
 
 def versions() -> dict[str, str]:

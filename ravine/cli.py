@@ -21,6 +21,7 @@ from ravine.commands import (  # noqa: F401
     figures,
     new,
     plan,
+    report,
     run,
     schedules,
     search,

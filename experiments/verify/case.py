@@ -39,6 +39,7 @@ class Case:
         error: Values,
         replicates: int = 1,
         critical: Mapping[str, Critical] | None = None,
+        relation: str = "<=",
     ) -> Evidence:
         """Wrap the two curves, showing entry `show`."""
         filled = len(measured) > 0
@@ -59,6 +60,7 @@ class Case:
             measured_curve=measured,
             bound_curve=bound,
             error_curve=error,
+            relation=relation,
         )
 
     def nothing(self, route: str, reason: str) -> Evidence:

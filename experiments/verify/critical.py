@@ -107,6 +107,7 @@ def replayed(case: Case) -> Evidence:
     return case.evidence(
         route=worst.route, verdict=worst.verdict, reason=worst.reason, show=_shown(worst), abscissa=worst.abscissa,
         measured=worst.measured_curve, bound=worst.bound_curve, error=worst.error_curve, critical=critical,
+        relation=worst.relation,
     )  # fmt: skip
 
 

@@ -93,5 +93,5 @@ def _equality(case: Case, route: str, times: NDArray[np.int64], gaps: Values) ->
         reason=f"agrees to {digits} digits" if agrees else f"off by {error:.2e} relative",
         show=len(times) - 1, abscissa=times, measured=gaps, bound=bound,
         error=np.abs(gaps) * 10.0**-case.claim.digits,
-        critical=dict.fromkeys(case.claim.constants, Critical(ratio, ratio, up=False)),
+        critical=dict.fromkeys(case.claim.constants, Critical(ratio, ratio, up=False)), relation="=",
     )  # fmt: skip

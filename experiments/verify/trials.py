@@ -87,8 +87,9 @@ def _one_sided(case: Case, trial: Trial) -> Evidence:
     if up:
         return row
     return replace(
-        row, measured=-row.measured, bound=-row.bound, measured_curve=-row.measured_curve, bound_curve=-row.bound_curve
-    )
+        row, measured=-row.measured, bound=-row.bound, measured_curve=-row.measured_curve,
+        bound_curve=-row.bound_curve, relation=">=",
+    )  # fmt: skip
 
 
 def _equality(case: Case, trial: Trial) -> Evidence:
@@ -109,7 +110,7 @@ def _equality(case: Case, trial: Trial) -> Evidence:
     return case.evidence(
         route=trial.route, verdict=Verdict.EXACT if agrees else Verdict.VIOLATED, reason="" if agrees else reason,
         show=show, abscissa=trial.at.astype(np.int64), measured=trial.measured, bound=stated, error=trial.error,
-        critical=critical,
+        critical=critical, relation="=",
     )  # fmt: skip
 
 
@@ -188,5 +189,5 @@ def _order(case: Case, trial: Trial, order: Order) -> Evidence:
         route=trial.route, verdict=verdict, reason=text, show=len(slopes) - 1,
         abscissa=np.arange(len(slopes), dtype=np.int64), measured=slopes, bound=np.full(len(slopes), claimed),
         error=np.append(np.abs(np.diff(slopes)), width),
-        critical={"exponent": Critical(last / claimed, last / claimed, up=True)} if claimed else {},
+        critical={"exponent": Critical(last / claimed, last / claimed, up=True)} if claimed else {}, relation="=",
     )  # fmt: skip

@@ -60,7 +60,8 @@ class Evidence:
     origin, replay: what was run. at: the time (or the number of the point) shown; measured, bound there. error:
     the standard error (Monte Carlo) or the rounding floor there. replicates: 1 unless Monte Carlo. abscissa,
     measured_curve, bound_curve, error_curve: all that was compared, at the times in `abscissa`. critical: for each
-    named constant that this row says something about, its critical scale.
+    named constant that this row says something about, its critical scale. relation: what was stated, measured `<=`,
+    `>=` or `=` bound.
     """
 
     route: str
@@ -79,6 +80,7 @@ class Evidence:
     measured_curve: Values = field(repr=False)
     bound_curve: Values = field(repr=False)
     error_curve: Values = field(repr=False)
+    relation: str = "<="
 
     @property
     def ratio(self) -> float:
@@ -98,6 +100,7 @@ class Evidence:
             "replay": self.replay,
             "at": self.at,
             "measured": self.measured,
+            "relation": self.relation,
             "bound": self.bound,
             "ratio": self.ratio,
             "error": self.error,

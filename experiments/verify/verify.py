@@ -37,12 +37,28 @@ EVALUATIONS = {"quick": 0, "full": 1500}
 
 
 @dataclass(frozen=True)
+class Row:
+    """Evidence with where it came from. case: what was compared, None for a search. route, key: under which a store
+    keeps it; key is empty without a store. seconds: what it took when it was measured."""
+
+    evidence: Evidence
+    case: Case | None
+    route: str
+    key: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ControlResult:
     """A control, whether the check refuted it, and by which evidence."""
 
     name: str
     refuted: bool
-    evidence: Evidence
+    row: Row
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.row.evidence
 
     @property
     def by(self) -> str:
@@ -60,10 +76,15 @@ class ClaimResult:
     claim: Claim
     verdict: Verdict
     reason: str
-    evidence: tuple[Evidence, ...]
+    rows: tuple[Row, ...]
     controls: tuple[ControlResult, ...]
     sharpness: tuple[Sharpness, ...]
     seconds: float
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What the rows hold, those of controls not among them."""
+        return tuple(row.evidence for row in self.rows)
 
     @property
     def worst(self) -> Evidence | None:
@@ -116,8 +137,7 @@ class _Job:
     routes: tuple[str, ...]
     control: Control | None = None
     corrected: bool = False
-    seconds: float = 0.0
-    found: list[Evidence] = field(default_factory=list)
+    found: list[Row] = field(default_factory=list)
 
     @property
     def samples(self) -> bool:
@@ -199,24 +219,19 @@ def run_job(job: _Job, shared: _Plan) -> None:
     for route in job.routes:
         if shared.interrupted():
             return
-        started = time.perf_counter()
-        stored = _recall(job, route, shared)
-        if stored is None:
+        key = _key(job, route, shared) if shared.store is not None else ""
+        known = shared.store.recall(job.claim.id, key, route) if shared.store is not None and shared.known else None
+        if known is None:
+            started = time.perf_counter()
             found = _take(job, route, shared)
             if shared.interrupted():  # what an interrupted route found is not what it would have found
                 return
-            stored = {} if found is None else evidence_as_record(found)
+            known = {} if found is None else evidence_as_record(found), time.perf_counter() - started
             if shared.store is not None:
-                shared.store.put(job.claim.id, _key(job, route, shared), route, stored, time.perf_counter() - started)
-        if stored:
-            job.found.append(evidence_from_record(stored))
-        job.seconds += time.perf_counter() - started
-
-
-def _recall(job: _Job, route: str, shared: _Plan) -> dict[str, Any] | None:
-    if shared.store is None or not shared.known:
-        return None
-    return shared.store.get(job.claim.id, _key(job, route, shared), route)
+                shared.store.put(job.claim.id, key, route, *known)
+        record, seconds = known
+        if record:
+            job.found.append(Row(evidence_from_record(record), job.case, route, key, seconds))
 
 
 def _key(job: _Job, route: str, shared: _Plan) -> str:
@@ -314,16 +329,18 @@ def verify(
 
 
 def _result(claim: Claim, jobs: Sequence[_Job]) -> ClaimResult:
-    evidence = tuple(e for job in jobs if job.control is None for e in job.found)
+    rows = tuple(row for job in jobs if job.control is None for row in job.found)
+    evidence = [row.evidence for row in rows]
     controls = []
     for job in jobs:
         if job.control is None:
             continue
         row = job.found[0]
         good = (Verdict.CONSISTENT, Verdict.EXACT) if job.corrected else (Verdict.VIOLATED,)
-        controls.append(ControlResult(job.control.name, row.verdict in good, row))
+        controls.append(ControlResult(job.control.name, row.evidence.verdict in good, row))
     verdict, reason = judge(claim, evidence, controls)
     if verdict is Verdict.CONSISTENT and any(job.case is not None and job.case.facts.estimated for job in jobs):
         verdict = Verdict.CONSISTENT_ESTIMATED
     sharp = tuple(profile(claim, evidence))
-    return ClaimResult(claim, verdict, reason, evidence, tuple(controls), sharp, sum(job.seconds for job in jobs))
+    seconds = sum(row.seconds for row in rows) + sum(control.row.seconds for control in controls)
+    return ClaimResult(claim, verdict, reason, rows, tuple(controls), sharp, seconds)

@@ -6,6 +6,7 @@ import fnmatch
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from problems.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from experiments.verify.verify import ClaimResult
 
 app = typer.Typer(
     add_completion=False,
@@ -75,6 +78,15 @@ def matching(globs: list[str] | None) -> list[str]:
             raise InputError(f"no claim matches {pattern!r}; {nearest(pattern, claims)}")
         chosen += found
     return sorted(set(chosen))
+
+
+def exit_code(results: Sequence[ClaimResult]) -> int:
+    """Of `verify` and `report`."""
+    from experiments.verify.verdict import AGREES, Verdict
+
+    if any(r.verdict is Verdict.VIOLATED or not all(c.refuted for c in r.controls) for r in results):
+        return VIOLATED
+    return AGREE if all(r.verdict in AGREES for r in results) else INCONCLUSIVE
 
 
 def load(plugin: str | None) -> Path | None:

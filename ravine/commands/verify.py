@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from problems.errors import InputError
 from ravine.commands.common import (
-    AGREE,
-    INCONCLUSIVE,
-    VIOLATED,
     Jobs,
     JsonFile,
     Plugin,
     Seed,
     app,
+    exit_code,
     load,
     matching,
     open_console,
@@ -25,6 +22,7 @@ from ravine.commands.common import (
     read_jobs,
     write_json,
 )
+from ravine.commit import commit
 from ravine.version import __version__
 
 if TYPE_CHECKING:
@@ -102,39 +100,15 @@ def verify(
         f"seed {first}, profile {profile}, {seconds:.0f} s",
         highlight=False,
     )
-    return _exit_code(results)
-
-
-def _exit_code(results: list[ClaimResult]) -> int:
-    from experiments.verify.verdict import AGREES, Verdict
-
-    if any(r.verdict is Verdict.VIOLATED or not all(c.refuted for c in r.controls) for r in results):
-        return VIOLATED
-    return AGREE if all(r.verdict in AGREES for r in results) else INCONCLUSIVE
+    return exit_code(results)
 
 
 def _verify_json(results: list[ClaimResult], seed: int, profile: str, seconds: float) -> dict[str, Any]:
     return {
         "version": __version__,
-        "commit": _commit(),
+        "commit": commit(),
         "seed": seed,
         "profile": profile,
         "seconds": seconds,
         "claims": [result.as_json() for result in results],
     }
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, None when it is not a git checkout."""
-    import subprocess
-
-    home = Path(__file__).resolve().parents[2]
-    if not (home / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(home), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()

@@ -265,7 +265,7 @@ claims.add(
         statement=(
             r"\sum_t\gamma_t\alpha\,\mathbb E\|g_\perp\|^2"
             r"\ge\frac{\alpha c^2\rho_0^2\gamma_0|\lambda|_{\min}^2}{G^2},\ "
-            r"\mathbb E\|\nabla f_v-\nabla f\|^2\ge c^2,\ \|g\|\le G.\ \text{False: }g_\perp=0\text{ where }H=hI"
+            r"\mathbb E\|\nabla f_v-\nabla f\|^2\ge c^2,\ \|g\|\le G.\quad\text{False: }g_\perp=0\text{ where }H=hI"
         ),
         hypotheses=(QUADRATIC, NONDEGENERATE, NOISY, CLIMBS, SOME_RADIUS, POSITIVE_GAMMA, ALL_NORMALISED),
         measure=Measure.OWN,
@@ -296,7 +296,7 @@ claims.add(
         kind=Kind.REFUTED,
         statement=(
             r"\tfrac d{ds}h_1(x+sg_\perp)|_0\le-\|g_\perp\|^2,\ \tfrac d{ds}f_p(x+sg_\perp)|_0\le0\text{ for any }H."
-            r"\ \text{False: at }H=\mathrm{diag}(1,-1),\ x=(.1,.1),\ \rho=.5\text{ the slopes are }+11.5\|g_\perp\|^2,"
+            r"\quad\text{False: at }H=\mathrm{diag}(1,-1),\ x=(.1,.1),\ \rho=.5\text{ the slopes are }+11.5\|g_\perp\|^2,"
             r"\ +12.5\|g_\perp\|^2"
         ),
         hypotheses=(QUADRATIC, CLIMBS, SOME_RADIUS, POSITIVE_GAMMA, ALL_NORMALISED),
