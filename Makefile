@@ -5,10 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify test lint types imports clean
+.PHONY: verify figures report test lint types imports clean
 
 verify: $(READY)
 	$(BIN)/ravine verify
+
+figures: $(READY)
+	$(BIN)/ravine figures --out figs
+
+report: $(READY)
+	$(BIN)/ravine report --out report
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto

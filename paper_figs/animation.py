@@ -183,7 +183,7 @@ def draw_ravine(table: Table) -> Figure:
         chart.plot(curve.x, curve.y, color=INKS[name], linewidth=1.4)
         seen = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, -1]
         chart.plot(curve.x[seen], curve.y[seen], MARKS[name], color=INKS[name], markersize=4)
-        _chart_label(chart, name).set_position((100, curve.y[100] + ABOVE[name]))
+        _chart_label(chart, name).set_position((30, curve.y[30] + ABOVE[name]))
     _landing(plane, table)
     plane.text(0.85, 1.5, "SAM", **_bold("SAM"))
     return figure
@@ -229,7 +229,7 @@ def _bold(name: str) -> dict[str, Any]:
 
 
 def _chart_label(axes: Axes, name: str) -> Text:
-    return axes.text(0, 0, name, ha="center", va="center", **_bold(name))
+    return axes.text(10, 5, name, ha="center", va="center", **_bold(name))
 
 
 def _landing(axes: Axes, table: Table) -> Text:
@@ -288,7 +288,7 @@ def frames(table: Table) -> list[Image.Image]:
     canvas: Any = FigureCanvasAgg(figure)
     actors = [_Actor(table, name, plane, chart) for name in NAMES[::-1]]
     counter = plane.text(0.98, 0.98, "", transform=plane.transAxes, fontsize=10, ha="right", va="top", animated=True)
-    landing, name = _landing(plane, table), plane.text(0, 0, "SAM", animated=True, ha="right", **_bold("SAM"))
+    landing, name = _landing(plane, table), plane.text(1, 1, "SAM", animated=True, ha="right", **_bold("SAM"))
     landing.set_animated(True)
     canvas.draw()
     still = canvas.copy_from_bbox(figure.bbox)
@@ -312,7 +312,13 @@ def encode_gif(table: Table) -> bytes:
     """The animation: one palette for all frames, so that only what moves is stored."""
     pictures = frames(table)
     palette = pictures[len(pictures) // 4].quantize(255, method=Image.Quantize.MEDIANCUT)
+    entries = palette.getpalette() or []
+    lightest = int(np.argmax(np.reshape(entries, (-1, 3)).sum(axis=1)))
+    # The background of a page is white, not nearly so.
+    entries[3 * lightest : 3 * lightest + 3] = [255, 255, 255]
     mapped = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    for picture in mapped:
+        picture.putpalette(entries)
     out = io.BytesIO()
     lengths = [MILLISECONDS] * (len(mapped) - 1) + [LAST_MILLISECONDS]
     mapped[0].save(out, format="GIF", save_all=True, append_images=mapped[1:], duration=lengths, loop=0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 import ravine as rv
-from paper_figs.table import Table
+from paper_figs.table import Table, Values
 
 
 def draw_series(
@@ -77,3 +78,26 @@ def slope(axes: Axes, power: float, x: float, y: float) -> None:
     """A small triangle with its lower left corner at (x, y) that shows a slope on logarithmic axes."""
     axes.plot([x, 3 * x, 3 * x, x], [y, y, y * 3**power, y], color=rv.style.PALE, linewidth=0.8)
     axes.text(3.2 * x, y * 3 ** (power / 2), f"{power:g}", fontsize=7, color=rv.style.PALE, va="center")
+
+
+def marked_bound(number: int, every: tuple[int, int]) -> dict[str, Any]:
+    """The look of the bound on the measurement of this number: its marker, open, now and then."""
+    marker = {"marker": rv.style.MARKERS[number], "markerfacecolor": "white", "markevery": every}
+    return {**rv.style.look("bound", number), **marker}
+
+
+def add_landscape(table: Table, panel: str, setting: rv.Setting, x: Values, y: Values) -> None:
+    """f - f(x*) on a grid of the plane: a series for each y, called by it."""
+    table.axes(panel, "x_1, dimensionless", "f - f(x*) on the line x_2 = the series' name, dimensionless")
+    for height in y:
+        values, _ = rv.evaluate(setting, np.stack([x, np.full(len(x), height)], axis=1))
+        table.add(panel, repr(float(height)), x, values, role="exact")
+
+
+def draw_landscape(axes: Axes, table: Table, panel: str, levels: int = 13) -> None:
+    """Its contours, pale, those below 0 dashed."""
+    rows = table.of(panel)
+    values = np.array([row.y for row in rows])
+    heights = np.linspace(values.min(), values.max(), levels + 2)[1:-1]
+    look: dict[str, Any] = {"colors": rv.style.FAINT, "linewidths": 0.8, "negative_linestyles": (0, (4, 2))}
+    axes.contour(rows[0].x, [float(row.name) for row in rows], values, levels=heights, zorder=0, **look)

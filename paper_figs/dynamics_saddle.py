@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ from paper_figs.figure import Quality, Spec, make_all
 from paper_figs.table import Table
 
 Values = NDArray[np.float64]
+Side = Literal["left", "right"]
 
 
 # -- escape from a lower cycle --
@@ -184,9 +186,9 @@ def draw_saddle_trap(table: Table) -> Figure:
     return figure
 
 
-ENDS = {
-    "lower end": r"$\gamma\lambda_1^2/(2-\gamma\lambda_1)$",
-    "upper end": r"$2\lambda_1/(2-\gamma\lambda_1)$",
+ENDS: dict[str, tuple[str, tuple[float, float, Side]]] = {
+    "lower end": (r"$|\lambda_j|=\dfrac{\gamma\lambda_1^2}{2-\gamma\lambda_1}$", (0.42, 0.72, "right")),
+    "upper end": (r"$|\lambda_j|=\dfrac{2\lambda_1}{2-\gamma\lambda_1}$", (1.75, 0.55, "left")),
 }
 
 DEPARTURES = {
@@ -204,14 +206,17 @@ def _draw_map(axes: Axes, table: Table) -> None:
     along = np.append(y - rise, y[-1] + rise)
     cells = np.ma.masked_less(caught, 0.5)
     axes.pcolor(across, along, cells, hatch="////", cmap="Greys", vmin=0, vmax=6, edgecolor=rv.style.PALE, linewidth=0)
-    for number, s in enumerate(table.of("a", "exact")):
-        axes.plot(s.x, s.y, **{**rv.style.look("exact"), "color": rv.style.COLOURS[number]}, label=ENDS[s.name])
+    for s in table.of("a", "exact"):
+        axes.plot(s.x, s.y, **{**rv.style.look("exact"), "color": rv.style.INK})
+        text, (ratio, height, side) = ENDS[s.name]
+        axes.text(ratio, height, text, fontsize=7, ha=side, va="center")
+    axes.plot([], [], **{**rv.style.look("exact"), "color": rv.style.INK}, label="ends of the window, exact")
     axes.fill_between([], [], [], facecolor="#e8e8e8", hatch="////", edgecolor=rv.style.PALE, label="trapped, measured")
     axes.legend(loc="upper left")
     axes.set(xscale="log", xlabel=r"negative curvature $|\lambda_j|/\lambda_1$", ylabel=r"$\gamma\lambda_1$",
              xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))  # fmt: skip
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    for text, place in {"trapped": (0.35, 0.3), "escapes": (0.1, 0.9), "escapes ": (9, 0.9)}.items():
+    for text, place in {"trapped": (0.35, 0.3), "escapes": (0.1, 1.1), "escapes ": (9, 1.1)}.items():
         axes.text(*place, text, fontsize=8, ha="center", va="center", bbox=box)
     letter(axes, "a", "measured, and the exact window")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def make(spec: Spec, out: Path, quality: Quality = Quality(), *, redraw: bool = 
         _write(target, table.text().encode())
     table = _saved(target)
     made = [target]
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it remarks on the dates of matplotlib's own fonts
     with rv.style.styled():
         if spec.draw is not None:
             figure = spec.draw(table)

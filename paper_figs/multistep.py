@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import ravine as rv
-from paper_figs.drawing import letter, line, role_lines, slope
+from paper_figs.drawing import add_landscape, draw_landscape, letter, line, marked_bound, role_lines, slope
 from paper_figs.figure import Quality, Spec, make_all
-from paper_figs.gsam import add_landscape, draw_landscape, marked_bound
 from paper_figs.table import Table
 
 Values = NDArray[np.float64]

@@ -68,6 +68,11 @@ class Table:
         broadcast = np.broadcast_arrays(*(np.atleast_1d(np.asarray(part, dtype=np.float64)) for part in (x, y, *parts)))
         self.series.append(Series(panel, name, role, *(np.array(part) for part in broadcast)))
 
+    def mean(self, panel: str, name: str, x: ArrayLike, values: Values, *, role: str = "measured") -> None:
+        """Add the mean over copies, values of shape (copies, K), with 2 standard errors on either side."""
+        middle, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        self.add(panel, name, x, middle, role=role, low=middle - 2 * error, high=middle + 2 * error)
+
     def of(self, panel: str, role: str | None = None) -> list[Series]:
         """The series of a panel, in order; of one role where it is given."""
         return [s for s in self.series if s.panel == panel and role in (None, s.role)]

@@ -113,9 +113,7 @@ def measure_steps(quality: Quality) -> Table:
             facts = rv.facts_of(setting)
             times = np.unique(np.round(np.geomspace(10, steps, 60)).astype(int))
             run = rv.simulate(setting, steps=steps, times=times, replicates=copies, seed=quality.seed, gradients=False)
-            mean, error = run.gap.mean(axis=0), run.gap.std(axis=0, ddof=1) / np.sqrt(copies)
-            ends = {"low": (mean - 2 * error) / facts.gap0, "high": (mean + 2 * error) / facts.gap0}
-            table.add(panel, name, times, mean / facts.gap0, **ends)
+            table.mean(panel, name, times, run.gap / facts.gap0)
             bound = claim.bound(facts, times)
             stated = np.isfinite(bound)
             table.add(panel, name, times[stated], bound[stated] / facts.gap0, role="bound")
@@ -170,7 +168,7 @@ def measure_samplings(quality: Quality) -> Table:
             run = rv.simulate(
                 setting, steps=int(own[-1]), times=own, replicates=copies, seed=quality.seed, gradients=False
             )
-            _mean(table, panel, name, cost * own, run.gap / facts.gap0)
+            table.mean(panel, name, cost * own, run.gap / facts.gap0)
             table.add(panel, name, cost * own, claim.bound(facts, own) / facts.gap0, role="bound")
         _unweighted(table, panel, lam, problem, times, copies, quality)
     return table
@@ -198,15 +196,8 @@ def _unweighted(
     gaps = rv.evaluate(weighted, run.points.reshape(-1, problem.d))[0].reshape(run.gap.shape)
     gap0, settles = problem.gap(problem.start), rv.evaluate(weighted, np.array([other.minimiser]))[0][0]
     name = "importance, not reweighted"
-    _mean(table, panel, name, 2 * times, gaps / gap0, role="variant")
+    table.mean(panel, name, 2 * times, gaps / gap0, role="variant")
     table.add(panel, name, 2 * times[[0, -1]], settles / gap0, role="exact")
-
-
-def _mean(
-    table: Table, panel: str, name: str, x: NDArray[np.int64], values: NDArray[np.float64], role: str = "measured"
-) -> None:
-    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
-    table.add(panel, name, x, mean, role=role, low=mean - 2 * error, high=mean + 2 * error)
 
 
 def draw_samplings(table: Table) -> Figure:

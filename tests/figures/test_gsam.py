@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from paper_figs import gsam
+from paper_figs import gsam, gsam_floor, gsam_schedules
 from paper_figs.figure import Quality
 
-T = gsam.HORIZON
+T = gsam_schedules.HORIZON
 
 
 def by_hand(name: str) -> SimpleNamespace:
@@ -37,9 +37,9 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize("name", list(gsam.PLANS))
+@pytest.mark.parametrize("name", list(gsam_schedules.PLANS))
 def test_averaged_bounds(name: str) -> None:
-    said, hand = gsam.promise(gsam.scheduled(gsam.PLANS[name]), T), by_hand(name)
+    said, hand = gsam_schedules.promise(gsam_schedules.scheduled(gsam_schedules.PLANS[name]), T), by_hand(name)
     expected = (2 * 6.1875 + np.cumsum(hand.spent)) / np.cumsum(hand.gamma)
     # Two thousand terms, each rounded a few times.
     np.testing.assert_allclose(said.average(), expected, rtol=1e-11)
@@ -51,7 +51,7 @@ def test_averaged_bounds(name: str) -> None:
 
 def test_best_window_by_trying_all() -> None:
     name = "cosine"
-    said, hand = gsam.promise(gsam.scheduled(gsam.PLANS[name]), T), by_hand(name)
+    said, hand = gsam_schedules.promise(gsam_schedules.scheduled(gsam_schedules.PLANS[name]), T), by_hand(name)
     gaps = np.random.default_rng(0).uniform(0.01, 0.3, T)
     for end in (1, 7, 40):
         tried = [(2 * gaps[s] + hand.spent[s:end].sum()) / hand.gamma[s:end].sum() for s in range(end)]
@@ -61,7 +61,8 @@ def test_best_window_by_trying_all() -> None:
 
 def test_running_average() -> None:
     norms = np.random.default_rng(1).exponential(size=(3, T))
-    averages = gsam.running_average(norms, gsam.promise(gsam.scheduled(gsam.PLANS["linear"]), T))
+    setting = gsam_schedules.scheduled(gsam_schedules.PLANS["linear"])
+    averages = gsam_schedules.running_average(norms, gsam_schedules.promise(setting, T))
     gamma = by_hand("linear").gamma
     for end in (1, 5, T):
         # Two thousand terms, all positive.
@@ -73,9 +74,9 @@ def test_running_average() -> None:
 def test_schedules_rank_otherwise_per_gradient_than_per_step() -> None:
     doubling, at_end, at_8000 = "batch doubles every 400 steps", {}, {}
     for name in ("constant", doubling, "linear"):
-        setting = gsam.scheduled(gsam.PLANS[name])
-        said = gsam.promise(setting, T)
-        averages = gsam.running_average(gsam.run_of(setting, T, 8, 1)[0], said)
+        setting = gsam_schedules.scheduled(gsam_schedules.PLANS[name])
+        said = gsam_schedules.promise(setting, T)
+        averages = gsam_schedules.running_average(gsam_schedules.run_of(setting, T, 8, 1)[0], said)
         mean, error = averages.mean(axis=0), averages.std(axis=0, ddof=1) / np.sqrt(8)
         # Eight copies, and the page's own four digits: five standard errors.
         assert abs(mean[-1] - TABLE[name][1]) < 5 * error[-1] + 1e-4
@@ -142,40 +143,40 @@ def test_gap() -> None:
 
 
 def test_floors_of_the_theory_page() -> None:
-    parabola, sawtooth, sine = (gsam.REGIMES[name] for name in ("parabola", "sawtooth", "sine"))
+    parabola, sawtooth, sine = (gsam_floor.REGIMES[name] for name in ("parabola", "sawtooth", "sine"))
     # The page gives two or three digits.
     for gamma, stated in ((1.0, 1.0), (0.5, 0.111), (0.1, 0.0028), (0.01, 2.5e-5)):
-        assert gsam.floor_of(parabola, gamma) == pytest.approx(stated, rel=0.015)
+        assert gsam_floor.floor_of(parabola, gamma) == pytest.approx(stated, rel=0.015)
         # (gamma L/(2 - gamma L))^2, reached after 40/gamma steps to e^-40.
-        assert gsam.floor_of(parabola, gamma) == pytest.approx((gamma / (2 - gamma)) ** 2, rel=1e-11)
-        assert gsam.exact_floor(gamma) == pytest.approx((gamma / (2 - gamma)) ** 2, rel=1e-11)
+        assert gsam_floor.floor_of(parabola, gamma) == pytest.approx((gamma / (2 - gamma)) ** 2, rel=1e-11)
+        assert gsam_floor.exact_floor(gamma) == pytest.approx((gamma / (2 - gamma)) ** 2, rel=1e-11)
         # At t = 10^15 what falls like 1/(gamma t) is below 1e-11.
-        assert gsam.floor_bound(parabola, gamma) == pytest.approx(gamma / (2 - gamma), rel=1e-9)
-        assert gsam.floor_bound(sawtooth, gamma) == pytest.approx(1.0, rel=1e-9)
-        assert gsam.floor_of(sawtooth, gamma) == pytest.approx((1 - 2 * 0.002) ** 2, rel=1e-12)
+        assert gsam_floor.floor_bound(parabola, gamma) == pytest.approx(gamma / (2 - gamma), rel=1e-9)
+        assert gsam_floor.floor_bound(sawtooth, gamma) == pytest.approx(1.0, rel=1e-9)
+        assert gsam_floor.floor_of(sawtooth, gamma) == pytest.approx((1 - 2 * 0.002) ** 2, rel=1e-12)
         # Curvature is less than L on the way there, and the last of it is left.
-        assert gsam.floor_of(sine, gamma) == pytest.approx(4 / (9 * np.pi**2), rel=1e-9)
+        assert gsam_floor.floor_of(sine, gamma) == pytest.approx(4 / (9 * np.pi**2), rel=1e-9)
 
 
 def test_drift_under_lopsided_noise() -> None:
-    facts = rv.facts_of(gsam.lopsided(0.1))
+    facts = rv.facts_of(gsam_floor.lopsided(0.1))
     assert facts.variance == pytest.approx(0.1 * 81 + 0.9 * 1, rel=1e-12)
     for gamma, stated in ((0.01, 0.52), (0.001, 0.638)):
-        slope, error = gsam.drift(gamma, 64, 3)
+        slope, error = gsam_floor.drift(gamma, 64, 3)
         # Four standard errors, and the page's own last digit.
         assert abs(slope**2 - stated) < 8 * abs(slope) * error + 0.005
 
 
 def test_lowest_gradients() -> None:
     for rho in (0.001, 0.1):
-        found = gsam.sam_gradients(gsam.constant_radius(rho, noisy=False))
+        found = gsam_floor.sam_gradients(gsam_floor.constant_radius(rho, noisy=False))
         assert found.low == pytest.approx(0.1 * rho, rel=1e-9)
         assert found.low <= found.least <= 1.02 * found.low
         # On the cycle along the steepest eigenvector |x| = gamma rho/(2 - gamma), and F is taken rho farther out.
         assert found.late[0] == pytest.approx(rho * 2 / (2 - 0.2), rel=1e-6)
         # 1.1 rho is sqrt(B) when the second half starts at the minimum; it starts within a few rho^2 of it.
         assert found.high == pytest.approx(1.1 * rho + rho, rel=1e-2)
-    noisy = gsam.sam_gradients(gsam.constant_radius(0.01, noisy=True), 4, 0)
+    noisy = gsam_floor.sam_gradients(gsam_floor.constant_radius(0.01, noisy=True), 4, 0)
     # sqrt(c^2 + L gamma sigma^2/(1 - L gamma) + what the start of the half adds) + L rho.
     least = np.sqrt((1.1 * 0.01) ** 2 + 0.2 * 0.75 / 0.8) + 0.01
     assert least < noisy.high < 1.01 * least
