@@ -127,6 +127,9 @@ class _Claims(Mapping[str, CheckableClaim]):
     def __len__(self) -> int:
         return len(theory.claim.claims)
 
+    def __contains__(self, claim_id: object) -> bool:
+        return claim_id in theory.claim.claims
+
 
 claims = _Claims()
 

@@ -29,6 +29,9 @@ ENTRIES = 3
 STEPWISE = ("run", "path", "copies")
 """Words in the names of routes whose entries follow each other."""
 
+MANY_STEPS = 500
+"""From which on also what is no whole run gets a logarithmic axis: most of it happens early."""
+
 MOST_POINTS, MOST_DOTS = 200, 100
 """Of a line, and of a cloud: more are thinned, the entry with the largest ratio kept."""
 
@@ -119,7 +122,7 @@ def ratio_figure(claim: Claim, row: Evidence, others: Sequence[Evidence] = (), *
 
 def _x_axis(panels: Sequence[Axes], sides: Sides) -> bool:
     """A logarithmic axis for runs, with t = 0 at its left end; whether it is one."""
-    wide = sides.run and len(sides.x) > 0 and sides.x[-1] >= 10
+    wide = len(sides.x) > 0 and ((sides.run and sides.x[-1] >= 10) or (sides.ordered and sides.x[-1] >= MANY_STEPS))
     for axes in panels:
         axes.ticklabel_format(useOffset=False)
     if not wide and len(sides.x):
@@ -160,7 +163,10 @@ def _both(axes: Axes, sides: Sides, claim: Claim, logarithmic: bool) -> None:
     # Values that rounding makes 0 or negative lie below any logarithmic axis; truly negative ones need a linear one.
     falls = len(positive) >= 0.5 * len(both) > 0 and both.min() >= -1e-9 * positive.max()
     if falls and positive.max() > 30 * positive.min():
-        bottom = max(float(positive.min()) / 2, float(positive.max()) * 1e-30)
+        # Far below the rounding floor there is nothing to see.
+        floors = sides.error[sides.error > 0] if not sampled else np.zeros(0)
+        lowest = float(floors.min()) * 1e-4 if len(floors) else 0.0
+        bottom = max(float(positive.min()) / 2, min(lowest, float(positive.max()) / 100))
         axes.set_yscale("log")
         if not sampled and (sides.error > bottom).any():
             floor = np.maximum(sides.error, bottom)

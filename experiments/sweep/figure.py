@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from experiments.report import style
 from problems.errors import InputError
 
 from .axes import Axis
@@ -20,7 +21,7 @@ from .run import Row
 from .spec import Sweep
 
 Field = NDArray[np.float64]
-Style = Literal["solid", "dashed"]
+Dash = Literal["solid", "dashed"]
 
 DECADES = np.arange(-12, 3, 2)
 """Edges of the colours: powers of ten of the gap at the end over that at the start."""
@@ -42,6 +43,11 @@ def sweep_figure(sweep: Sweep, rows: Sequence[Row]) -> Figure:
     """log10 of the gap at the end over the gap at the start, in steps of grey, as a function of two axes; a solid line
     around the cells that contracted, a dashed one around those that the claim admits, and hatching over those that
     diverged or failed. Raises InputError as `axes_to_draw`."""
+    with style.styled():
+        return _drawn(sweep, rows)
+
+
+def _drawn(sweep: Sweep, rows: Sequence[Row]) -> Figure:
     slow, fast = axes_to_draw(sweep)
     shape = len(slow.values), len(fast.values)
 
@@ -51,7 +57,7 @@ def sweep_figure(sweep: Sweep, rows: Sequence[Row]) -> Figure:
     with np.errstate(divide="ignore", invalid="ignore"):
         reached = np.log10(field([_quotient(row) for row in rows]))
     across, up = (np.array(axis.values, dtype=np.float64) for axis in (fast, slow))
-    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
+    figure = Figure(figsize=(style.DOUBLE, 5.0))
     panel = figure.subplots()
     mesh = panel.pcolormesh(
         across, up, np.ma.masked_invalid(np.clip(reached, -99, 99)), cmap="cividis", shading="nearest",
@@ -65,22 +71,22 @@ def sweep_figure(sweep: Sweep, rows: Sequence[Row]) -> Figure:
         panel.contourf(across, up, gone, levels=[0.5, 1.5], hatches=["xxx"], colors="none")
         handles.append(Patch(facecolor="none", edgecolor="black", hatch="xxx", label="diverged"))
     part = "" if sweep.target == 1 else f"{100 * sweep.target:g} % of "
-    outlines: list[tuple[str, Style, str, str]] = [
+    outlines: list[tuple[str, Dash, str, str]] = [
         ("contracted", "solid", "white", f"measured: gap ends below {part}its start")
     ]
     if sweep.claim is not None:
         outlines.append(("admissible", "dashed", "black", f"theorem: {sweep.claim}"))
-    for column, style, colour, label in outlines:
+    for column, dash, colour, label in outlines:
         inside = field([bool(row.get(column, False)) for row in rows])
         if 0 < inside.sum() < inside.size:
-            _outline(panel, across, up, inside, style, colour)
-        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=2, label=label))
+            _outline(panel, across, up, inside, dash, colour)
+        handles.append(Line2D([], [], color=colour, linestyle=dash, linewidth=2, label=label))
     for axis, scale, name in ((fast, panel.set_xscale, panel.set_xlabel), (slow, panel.set_yscale, panel.set_ylabel)):
         scale("log" if _is_geometric(axis) else "linear")
         name(_title(axis))
-    panel.set_title(_subtitle(sweep), loc="left", fontsize=8)
+    panel.set_title(_subtitle(sweep))
     # White lines need a dark ground, in the legend too; outside, where it hides nothing.
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, facecolor="0.75")
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=True, facecolor="0.75")
     return figure
 
 
@@ -89,10 +95,10 @@ def _quotient(row: Row) -> float:
     return float("nan") if start is None or end is None or not start > 0 else end / start
 
 
-def _outline(panel: Axes, across: Field, up: Field, inside: Field, style: Style, colour: str) -> None:
+def _outline(panel: Axes, across: Field, up: Field, inside: Field, dash: Dash, colour: str) -> None:
     """A line around the cells inside, edged so that it shows on light and dark."""
     for width, shade in ((3.5, "black" if colour == "white" else "white"), (1.8, colour)):
-        panel.contour(across, up, inside, levels=[0.5], colors=shade, linestyles=style, linewidths=width)
+        panel.contour(across, up, inside, levels=[0.5], colors=shade, linestyles=dash, linewidths=width)
 
 
 def _is_geometric(axis: Axis) -> bool:

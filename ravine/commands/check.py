@@ -170,10 +170,12 @@ def check(
         write_json(json_target, result.as_json())
     if figure_target is not None:
         from experiments.report.figure import check_figure
+        from experiments.report.style import styled as in_style
 
-        drawn = check_figure(result)
         kind = figure_target.suffix[1:]
-        write_whole(figure_target, lambda stream: drawn.savefig(stream, format=kind, dpi=150, bbox_inches="tight"))
+        with in_style():
+            drawn = check_figure(result)
+            write_whole(figure_target, lambda stream: drawn.savefig(stream, format=kind, bbox_inches="tight"))
 
     from experiments.verify.verdict import AGREES, Verdict
 
