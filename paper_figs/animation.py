@@ -308,17 +308,23 @@ def frames(table: Table) -> list[Image.Image]:
     return made
 
 
+def _mapped(picture: Image.Image, palette: Image.Image) -> Image.Image:
+    """In the colours of the palette. Pillow finds them to 6 bits a channel, for which white is nearly white."""
+    found = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    colours = found.getpalette() or []
+    lightest = int(np.argmax(np.reshape(colours, (-1, 3)).sum(axis=1)))
+    indices = np.array(found)
+    indices[(np.asarray(picture) == 255).all(axis=-1)] = lightest
+    exact = Image.fromarray(indices)
+    exact.putpalette(colours)
+    return exact
+
+
 def encode_gif(table: Table) -> bytes:
     """The animation: one palette for all frames, so that only what moves is stored."""
     pictures = frames(table)
     palette = pictures[len(pictures) // 4].quantize(255, method=Image.Quantize.MEDIANCUT)
-    entries = palette.getpalette() or []
-    lightest = int(np.argmax(np.reshape(entries, (-1, 3)).sum(axis=1)))
-    # The background of a page is white, not nearly so.
-    entries[3 * lightest : 3 * lightest + 3] = [255, 255, 255]
-    mapped = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    for picture in mapped:
-        picture.putpalette(entries)
+    mapped = [_mapped(picture, palette) for picture in pictures]
     out = io.BytesIO()
     lengths = [MILLISECONDS] * (len(mapped) - 1) + [LAST_MILLISECONDS]
     mapped[0].save(out, format="GIF", save_all=True, append_images=mapped[1:], duration=lengths, loop=0)

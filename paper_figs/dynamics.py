@@ -61,7 +61,7 @@ def measure_cycle(quality: Quality) -> Table:
     table.axes("contours", "w_1, dimensionless", "f at w_2 = the name of the series, dimensionless")
     table.axes("b", "step t", "||w_t||/rho, dimensionless")
     table.axes("c", "gamma lambda_1, dimensionless", "radius of the cycle over rho, dimensionless")
-    _plane(table)
+    add_plane(table)
     start = np.array([1.0, 1.0, 1.0]) / 2
     for gamma in STIFFNESSES:
         setting = sam(SPECTRUM, gamma, CYCLE_RHO, start)
@@ -74,7 +74,7 @@ def measure_cycle(quality: Quality) -> Table:
     return table
 
 
-def _plane(table: Table) -> None:
+def add_plane(table: Table) -> None:
     setting = sam(PLANE, PLANE_GAMMA, PLANE_RHO, (1.35, 2.3))
     w = path(setting, 24)
     table.add("a", "SAM", w[:, 0], w[:, 1])

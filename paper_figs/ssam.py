@@ -413,9 +413,7 @@ def _along_a_run(table: Table, copies: int, quality: Quality) -> None:
     table.axes("b", "step t", f"E||x_t - x_t'|| for n = {ALONG}, dimensionless")
     for name in RULES:
         setting = neighbours("a", ALONG, name)
-        found = distances(setting, times, 3 * copies, quality.seed)
-        mean, error = found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(len(found))
-        table.add("b", name, times, mean, low=mean - 2 * error, high=mean + 2 * error)
+        table.mean("b", name, times, distances(setting, times, 3 * copies, quality.seed))
         if name in BOUNDS:
             table.add("b", name, times[[0, -1]], distance_bound(setting, name), role="bound")
     low = rv.stability_floor(rv.facts_of(neighbours("a", ALONG, "SAM")), Z, times.astype(float))
