@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -154,15 +154,7 @@ def sharpness(claim_id: str) -> list[Sharpness]:
     claim = theory.claim.claims[claim_id]
     if claim.kind not in SCALED:
         return []
-    rows = [row for case in _sharp_cases(claim) for row in _exact_rows(case)]
-    found = []
-    for up in (True, False):
-        one_way = [
-            replace(row, critical={name: scale for name, scale in row.critical.items() if scale.up is up})
-            for row in rows
-        ]
-        found += profile(claim, one_way)
-    return found
+    return profile(claim, (row for case in _sharp_cases(claim) for row in _exact_rows(case)))
 
 
 def _sharp_cases(claim: theory.claim.Claim) -> Iterator[Case]:

@@ -15,7 +15,7 @@ from theory.setting import Facts, Setting, facts_of
 from .case import Case
 from .critical import sharpest
 from .routes import RUNS, Means, routes_of, take
-from .sharpness import Sharpness, profile
+from .sharpness import Sharpness, as_numbers, profile
 from .verdict import Evidence, Verdict
 from .verify import judge
 
@@ -84,7 +84,7 @@ class CheckResult:
                 for f in self.prepared.findings
             ],
             "scale": dict(self.prepared.scale),
-            "sharpness": {s.constant: s.scale.sharpest for s in self.sharpness},
+            "sharpness": as_numbers(self.sharpness),
             "evidence": [
                 {
                     **e.as_json(),

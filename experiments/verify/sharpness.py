@@ -61,17 +61,31 @@ def reading(constant: str, scale: float, *, up: bool) -> str:
 
 
 def profile(claim: Claim, rows: Iterable[Evidence]) -> list[Sharpness]:
-    """One entry for each named constant on which some row speaks; Monte Carlo rows only where no exact one does."""
+    """One entry for each named constant on which some row speaks; Monte Carlo rows only where no exact one does.
+
+    A constant that larger scales strengthen in one part of a statement and smaller ones in another has two entries.
+    """
     known = list(rows)
     found = []
     for name, meaning in claim.named_constants.items():
-        speaking = [row for row in known if name in row.critical]
-        exact = [row for row in speaking if row.replicates == 1]
-        best = _sharpest(name, exact or speaking)
-        if best is not None:
-            scale = best.critical[name]
-            found.append(Sharpness(name, meaning, scale, not exact, best.instance, best.replay, best.route))
+        for up in (True, False):
+            speaking = [row for row in known if name in row.critical and row.critical[name].up is up]
+            exact = [row for row in speaking if row.replicates == 1]
+            best = _sharpest(name, exact or speaking)
+            if best is not None:
+                scale = best.critical[name]
+                found.append(Sharpness(name, meaning, scale, not exact, best.instance, best.replay, best.route))
     return found
+
+
+def as_numbers(found: Iterable[Sharpness]) -> dict[str, float]:
+    """The critical scale by constant; of two for one constant that nearer to 1."""
+    numbers: dict[str, float] = {}
+    for sharp in found:
+        scale, name = sharp.scale.sharpest, sharp.constant
+        if name not in numbers or abs(scale - 1) < abs(numbers[name] - 1):
+            numbers[name] = scale
+    return numbers
 
 
 def _sharpest(name: str, rows: Sequence[Evidence]) -> Evidence | None:

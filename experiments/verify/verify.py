@@ -23,7 +23,7 @@ from .critical import replayed
 from .record import case_key, evidence_as_record, evidence_from_record
 from .routes import UNAVAILABLE, Means, routes_of, take
 from .search import search
-from .sharpness import Sharpness, profile
+from .sharpness import Sharpness, as_numbers, profile
 from .trials import TRIAL
 from .verdict import Evidence, Verdict
 
@@ -101,7 +101,7 @@ class ClaimResult:
             "source": str(self.claim.source),
             "verdict": self.verdict.value,
             "reason": self.reason,
-            "sharpness": {s.constant: s.scale.sharpest for s in self.sharpness},
+            "sharpness": as_numbers(self.sharpness),
             "sharpness_profile": [s.as_json() for s in self.sharpness],
             "instances": len({e.instance for e in self.evidence}),
             "evidence": [e.as_json() for e in self.evidence],

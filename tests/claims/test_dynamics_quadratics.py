@@ -275,6 +275,15 @@ def test_a_rate_that_is_not_yet_seen_is_not_measured() -> None:
         seen_rate(powers + 0.5 * np.asarray(0.88 ** np.arange(400), dtype=np.float64))
 
 
+def test_a_run_that_hides_the_slowest_direction_says_nothing_of_it() -> None:
+    """It passed near lower cycles and arrives with 4e-4 of the slowest direction beside the next: 0.900 is seen, the
+    factor of that one, where the largest is 0.904."""
+    found = instance("dynamics/multipliers", "1/0.7/0.4/0.2", 0.1, 0.1, steps=700)
+    row = measured("run rate", found, "dynamics/multipliers")
+    assert row.verdict is Verdict.INCONCLUSIVE
+    assert "another direction than the slowest" in row.reason
+
+
 # -- linear rate and escape --
 
 

@@ -489,3 +489,14 @@ def test_refusals_name_the_hypothesis() -> None:
     refused("log-rate", scheduled(claim, "spectrum:h=1", gamma=0.1, steps=1), "gamma falls like 1/sqrt t")
     roots = scheduled(claim, "spectrum:h=1", gamma="inverse-sqrt:start=0.1", rho=0.1, steps=1)
     refused("log-rate", roots, "rho falls like 1/sqrt t")
+
+
+def test_a_constant_with_two_directions_has_two_critical_scales() -> None:
+    """The curvature bounds the gap from above and from below, and both are attained."""
+    (result,) = verify(["gsam/surrogate-gap"])
+    found = {(sharp.constant, sharp.scale.up): sharp.scale.sharpest for sharp in result.sharpness}
+    low, high = found["curvature", False], found["curvature", True]
+    # On either side of the theorem's own, up to bisection: 45 halvings of at most 1.
+    assert low <= 1 + 1e-12
+    assert high >= 1 - 1e-12
+    assert result.as_json()["sharpness"]["curvature"] == min(low, high, key=lambda scale: abs(scale - 1))

@@ -305,3 +305,9 @@ def test_all_figures_are_made_by_default_and_redrawn_from_their_tables(tmp_path:
     # Another seed is not measured again.
     assert run_command(["figures", "--out", str(tmp_path), "--jobs", "1", "--seed", "6", "--redraw"]) == 0
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == tables
+
+
+def test_the_page_of_figures_lists_each_with_its_caption() -> None:
+    page = " ".join((Path(__file__).resolve().parents[2] / "docs" / "figures.md").read_text().split())
+    for spec in specs().values():
+        assert f"**{spec.name}**: {' '.join(spec.caption.split())}" in page, spec.name

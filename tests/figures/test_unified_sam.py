@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import ravine as rv
 from paper_figs import unified_sam
 from paper_figs.figure import Quality
 from paper_figs.table import Table
+
+Values = NDArray[np.float64]
 
 QUICK = Quality()
 
@@ -90,7 +93,7 @@ def test_stationary_values_by_kronecker_products() -> None:
     for k in (0, len(exact.x) // 2, len(exact.x) - 1):
         rho = exact.x[k] / facts.L_S
 
-        def step(i: int, z: np.ndarray, rho: float = rho) -> np.ndarray:  # type: ignore[type-arg]
+        def step(i: int, z: Values, rho: float = rho) -> Values:
             x = centre + z
             return np.asarray(z - gamma * problem.sample_gradient(i, x + rho * problem.sample_gradient(i, x)))
 
@@ -99,7 +102,7 @@ def test_stationary_values_by_kronecker_products() -> None:
         mean = np.linalg.solve(unit - T.mean(axis=0), c.mean(axis=0))
         cross = np.einsum("iab,b,ic->ac", T, mean, c) / 8
         constant = np.einsum("ia,ib->ab", c, c) / 8 + cross + cross.T
-        whole = np.eye(16) - sum(np.kron(t, t) for t in T) / 8
+        whole = np.eye(16) - np.mean([np.kron(t, t) for t in T], axis=0)
         S = np.linalg.solve(whole, constant.ravel()).reshape(4, 4)
         H = np.array([problem.gradient(centre + e) - problem.gradient(centre) for e in unit])
         # A system of condition 1/(gamma mu) = 2e2.
@@ -115,7 +118,10 @@ def test_where_the_unweighted_variant_settles() -> None:
     p = (A**2).sum(axis=1) / (A**2).sum()
     settled = np.linalg.solve((A.T * p) @ A, A.T @ (p * b))
     best = np.linalg.lstsq(A, b, rcond=None)[0]
-    f = lambda x: float(((A @ x - b) ** 2).mean() / 2)  # noqa: E731
+
+    def f(x: Values) -> float:
+        return float(((A @ x - b) ** 2).mean() / 2)
+
     floor = (f(settled) - f(best)) / (f(np.zeros(10)) - f(best))
     table = Table()
     problem = rv.LeastSquaresProblem(A=A, b=b, reg=0.0, name="uneven")

@@ -79,7 +79,7 @@ def stability(setting: Setting, facts: Facts, steps: int, lab: Lab) -> Trial:
 
 
 def _deviations(setting: Setting, facts: Facts, steps: int, lab: Lab) -> Values:
-    """Distance of w_t from the cycle on e_1 in radii, t = 0 to steps."""
+    """w_t - (-1)^t (+-r e_1), the deviation from the cycle on e_1 in radii, t = 0 to steps: shape (steps + 1, d)."""
     h, Q = eigenbasis(setting)
     w = coordinates(setting, lab.iterates(setting, np.arange(steps + 1))[0], Q)
     if not np.isfinite(w).all():
@@ -87,7 +87,7 @@ def _deviations(setting: Setting, facts: Facts, steps: int, lab: Lab) -> Values:
     u = w * np.where(np.arange(steps + 1) % 2 == 0, 1.0, -1.0)[:, None]
     r = float(radii(facts, h[:1])[0])
     u[:, 0] -= np.sign(u[-1, 0]) * r
-    return np.asarray(np.linalg.norm(u, axis=1) / r)
+    return np.asarray(u / r)
 
 
 def seen_rate(deviations: Values) -> float:
@@ -107,10 +107,20 @@ def seen_rate(deviations: Values) -> float:
 
 
 def run_rate(setting: Setting, facts: Facts, steps: int, lab: Lab) -> Trial:
-    """A run approaches the cycle on e_1 at the rate max_j |mu_j|."""
-    mu = multipliers(facts, eigenbasis(setting)[0])
-    seen = seen_rate(_deviations(setting, facts, steps, lab))
-    return equal("rate of a run", np.array([seen]), np.array([np.abs(mu).max()]), error=np.array([DIGITS]))
+    """A run approaches the cycle on e_1 at the rate max_j |mu_j|.
+
+    A run that passed near other cycles may arrive with so little of the slowest direction that rounding hides it. What
+    is seen then is the factor of another direction, and nothing of the largest.
+    """
+    size = np.abs(multipliers(facts, eigenbasis(setting)[0]))
+    deviations = _deviations(setting, facts, steps, lab)
+    lengths = np.linalg.norm(deviations, axis=1)
+    seen = seen_rate(lengths)
+    late = int(np.flatnonzero(lengths >= WINDOW[1])[-1])
+    leading = int(np.abs(deviations[late]).argmax())
+    if size[leading] < size.max() and abs(seen - size[leading]) <= DIGITS:
+        raise NotMeasurable("horizon too short: the run meets its cycle along another direction than the slowest")
+    return equal("rate of a run", np.array([seen]), np.array([size.max()]), error=np.array([DIGITS]))
 
 
 def _draw(rng: np.random.Generator, claim: Claim) -> Instance:

@@ -296,8 +296,8 @@ claims.add(
         kind=Kind.REFUTED,
         statement=(
             r"\tfrac d{ds}h_1(x+sg_\perp)|_0\le-\|g_\perp\|^2,\ \tfrac d{ds}f_p(x+sg_\perp)|_0\le0\text{ for any }H."
-            r"\quad\text{False: at }H=\mathrm{diag}(1,-1),\ x=(.1,.1),\ \rho=.5\text{ the slopes are }+11.5\|g_\perp\|^2,"
-            r"\ +12.5\|g_\perp\|^2"
+            r"\quad\text{False: at }H=\mathrm{diag}(1,-1),\ x=(.1,.1),\ \rho=.5\text{ the slopes are }"
+            r"+11.5\|g_\perp\|^2,\ +12.5\|g_\perp\|^2"
         ),
         hypotheses=(QUADRATIC, CLIMBS, SOME_RADIUS, POSITIVE_GAMMA, ALL_NORMALISED),
         measure=Measure.OWN,
