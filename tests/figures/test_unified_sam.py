@@ -117,7 +117,7 @@ def test_where_the_unweighted_variant_settles() -> None:
     A, b = unified_sam._uneven()
     p = (A**2).sum(axis=1) / (A**2).sum()
     settled = np.linalg.solve((A.T * p) @ A, A.T @ (p * b))
-    best = np.linalg.lstsq(A, b, rcond=None)[0]
+    best: Values = np.asarray(np.linalg.lstsq(A, b, rcond=None)[0], dtype=np.float64)
 
     def f(x: Values) -> float:
         return float(((A @ x - b) ** 2).mean() / 2)
