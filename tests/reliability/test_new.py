@@ -35,7 +35,7 @@ def test_a_plugin_that_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_source_tree(tmp_path: Path) -> None:
-    for room in ("problems", "theory", "experiments", "ravine"):
+    for room in ("problems", "theory", "experiments", "ravine", "paper_figs"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for folder in ("claims", "contract"):
