@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from experiments.engine.run import Progress, evaluate, one_step, simulate
 from theory.samplings import full
 from theory.setting import Setting
-from theory.trial import NotMeasurable, Order, Scale, Trial
+from theory.trial import Lab, NotMeasurable, Order, Scale, Trial
 
 from . import betting, sampled
 from .case import Case
@@ -47,15 +47,24 @@ class EngineLab:
         return evaluate(setting, points)
 
 
-def trial_evidence(name: str, case: Case, *, seed: int, instances: int, progress: Progress, budget: float) -> Evidence:
-    """Measure one trial of the claim and compare its sides."""
+def trial_evidence(
+    name: str,
+    case: Case,
+    *,
+    seed: int,
+    instances: int,
+    progress: Progress,
+    budget: float,
+    lab: Callable[[range], Lab] | None = None,
+) -> Evidence:
+    """Measure one trial of the claim and compare its sides. lab: what measures these copies; default the engine."""
     measure = case.claim.trials[name]
     random = not case.setting.deterministic
     first = sampled.FIRST_REPLICATES if random else 1
+    laboratory = lab or (lambda copies: EngineLab(copies, seed, progress))
 
     def look(start: int, count: int) -> Trial:
-        lab = EngineLab(range(start, start + count), seed, progress)
-        return measure(case.setting, case.facts, case.steps, lab)
+        return measure(case.setting, case.facts, case.steps, laboratory(range(start, start + count)))
 
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -121,6 +121,18 @@ def test_every_number_is_a_row_of_the_store(agreeing: Built) -> None:
     assert rows > 50
 
 
+def test_rows_say_which_way_their_bound_points(agreeing: Built) -> None:
+    relations = {
+        (claim["id"], row["route"]): row["relation"]
+        for claim in content(agreeing)["claims"]
+        for row in claim["instances"]
+    }
+    assert relations["ssam/usam-contraction", "pairs of Hessians, lowest eigenvalues"] == ">="
+    assert relations["ssam/usam-contraction", "pairs of Hessians, norms"] == "<="
+    assert relations["dynamics/cycle", "end of the run"] == "="
+    assert "bound from below" in (agreeing.folder / "index.html").read_text()
+
+
 def test_the_cards_show_the_numbers_of_the_content(agreeing: Built) -> None:
     page = (agreeing.folder / "index.html").read_text()
     for claim in content(agreeing)["claims"]:

@@ -1,0 +1,63 @@
+"""Files of a training run, whole or not at all, and a checkpoint that no other run takes up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from problems.errors import InputError
+
+FORMAT = "ravine net checkpoint 1"
+PARTS = {"fingerprint": dict, "threads": int, "model": dict, "optimizer": dict, "progress": dict}
+
+
+def write_whole(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a file beside the target and move it there when it is complete and on the disk.
+
+    That file has one name, so a process killed while it writes leaves at most one behind, and the next write replaces
+    it.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_checkpoint(target: Path, content: Mapping[str, Any]) -> None:
+    """Keep the state of a run: the keys of `PARTS`, made of tensors, numbers, texts, lists and dictionaries."""
+    write_whole(target, lambda stream: torch.save({"format": FORMAT, **content}, stream))
+
+
+def read_checkpoint(source: Path, fingerprint: Mapping[str, str], device: torch.device) -> dict[str, Any]:
+    """What `write_checkpoint` kept, if it is of the run with this fingerprint.
+
+    Nothing in the file is executed. Raises InputError for a file that is no checkpoint, is damaged, or is of another
+    run, naming the first thing in which the two differ.
+    """
+    name = f"checkpoint {str(source)!r}"
+    try:
+        content = torch.load(source, map_location=device, weights_only=True)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror or error}); name a readable file") from None
+    # What torch raises for a file of another kind, or a damaged one, is of many types.
+    except Exception:
+        raise InputError(f"{name} is damaged, or no checkpoint of ravine net train; name another file") from None
+    known = isinstance(content, dict) and content.get("format") == FORMAT
+    if not known or not all(isinstance(content.get(key), kind) for key, kind in PARTS.items()):
+        raise InputError(f"{name} is no checkpoint of ravine net train; name another file")
+    kept = content["fingerprint"]
+    for key in dict.fromkeys([*fingerprint, *kept]):
+        there, here = kept.get(key, "none"), fingerprint.get(key, "none")
+        if there != here:
+            raise InputError(f"{name} is of another run: its {key} is {there}, here it is {here}; name another file")
+    return dict(content)
