@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from experiments.engine.run import evaluate
     from experiments.exact.moments import exact_moments
     from experiments.exact.stationary import stationary_moments
+    from experiments.net.optimizer import SAMFamily
     from experiments.report import style
     from problems.errors import InputError
     from problems.glm import LeastSquaresProblem, LogisticProblem
@@ -61,6 +62,7 @@ _PLACES = {
     "PLSine": "problems.pl",
     "Problem": "problems.problem",
     "Quadratic": "problems.quadratics",
+    "SAMFamily": "experiments.net.optimizer",
     "Sampling": "theory.samplings",
     "Schedule": "theory.schedules",
     "Setting": "theory.setting",
@@ -131,6 +133,7 @@ __all__ = [
     "PLSine",
     "Problem",
     "Quadratic",
+    "SAMFamily",
     "Sampling",
     "Schedule",
     "Setting",
@@ -182,6 +185,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     if name in _PLACES:
+        if _PLACES[name].startswith("experiments.net."):
+            importlib.import_module("experiments.net").require_torch()
         return getattr(importlib.import_module(_PLACES[name]), _RENAMED.get(name, name))
     raise AttributeError(f"module 'ravine' has no attribute {name!r}")
 

@@ -45,3 +45,15 @@ def test_bad_input_is_one_sentence(arguments: list[str], words: str, capsys: pyt
     error = capsys.readouterr().err
     assert words in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_the_front_door_has_the_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
+    import experiments.net
+    import ravine as rv
+    from experiments.net.optimizer import SAMFamily
+    from problems.errors import InputError
+
+    assert rv.SAMFamily is SAMFamily
+    monkeypatch.setattr(experiments.net, "NEEDED", {"no_such_module": "torch"})
+    with pytest.raises(InputError, match=r"net needs torch, which is not installed; run pip install 'ravine\[net\]'"):
+        _ = rv.SAMFamily
