@@ -54,7 +54,9 @@ LABORATORY = "the laboratory itself"
 NOT_YET = "derived and checked numerically, not yet written as a claim"
 NOT_READ = "the text was not read, and no statement is laid at a paper's door unread"
 NO_METHOD = "the update rule is not among the methods of the laboratory"
-NETWORKS = "needs training runs of networks, and the laboratory has no bridge to networks"
+NETWORKS = (
+    "needs training runs of these networks; what the laboratory looks at on networks is listed by `ravine net verify`"
+)
 FLOW = "speaks of continuous time only; the laboratory runs the discrete iteration"
 GENERALISATION = "a bound on the generalisation gap: the laboratory draws from finite data sets and knows no population"
 LIMIT = "a limit without a rate or an almost sure event, of which a finite run says nothing"
@@ -170,7 +172,8 @@ _DYNAMICS = (
         LONG,
         "Largest Hessian eigenvalue, 2/gamma and SAM's edge along training on MNIST, CIFAR-10 and a transformer; the "
         "alignment of gradients with the leading eigenvector.",
-        f"{NETWORKS}; the edge itself is edge/sam and edge/sam-limit",
+        "not looked at on these networks; `ravine net verify net/sam-edge` does on small ones, and on quadratics the edge "
+        "itself is edge/sam and edge/sam-limit",
         "SAM-edge: Long, Bartlett, B1",
     ),
     LeftOut(
@@ -518,8 +521,8 @@ _LABORATORY = (
     ),
     LeftOut(
         LABORATORY,
-        "Networks on accelerators: the same claims with estimated constants.",
-        "no such route yet",
+        "Networks on accelerators: the network claims run on the CPU in float64.",
+        "training, probes and ensembles take a CUDA device, but nothing was measured on one yet",
         "all sections",
     ),
     LeftOut(
