@@ -172,8 +172,8 @@ _DYNAMICS = (
         LONG,
         "Largest Hessian eigenvalue, 2/gamma and SAM's edge along training on MNIST, CIFAR-10 and a transformer; the "
         "alignment of gradients with the leading eigenvector.",
-        "not looked at on these networks; `ravine net verify net/sam-edge` does on small ones, and on quadratics the edge "
-        "itself is edge/sam and edge/sam-limit",
+        "not looked at on these networks, only on small ones, by `ravine net verify net/sam-edge`; on quadratics the "
+        "edge itself is edge/sam and edge/sam-limit",
         "SAM-edge: Long, Bartlett, B1",
     ),
     LeftOut(
