@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import enum
-import importlib
-import pkgutil
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from problems.errors import InputError, nearest
+from problems.errors import InputError
+from theory.registry import Registry
 from theory.schedules import Schedule
 from theory.setting import Facts, Setting
 from theory.trial import Measuring, Order
@@ -285,55 +284,26 @@ class Claim:
         return replace(self, hypotheses=())
 
 
-class Claims(Mapping[str, Claim]):
-    """All claims by id, found by importing every module of theory.claims at the first look-up.
+class Claims(Registry[Claim]):
+    """All claims by id.
 
     plugins: the user's file that added a claim, by the claim's id.
     """
 
     def __init__(self) -> None:
-        self._claims: dict[str, Claim] = {}
-        self._loaded = False
+        super().__init__("claim", "theory.claims")
         self.plugins: dict[str, str] = {}
 
     def add(self, claim: Claim) -> Claim:
-        """Register a claim; two of the same id are an error."""
-        if claim.id in self._claims:
-            raise ValueError(f"two claims are called {claim.id!r}")
+        """Register a claim; two of the same id are an error, and so is one without a control."""
         if not claim.controls:
             raise ValueError(f"claim {claim.id!r} has no control: a check that cannot fail is no evidence")
-        self._claims[claim.id] = claim
-        return claim
+        return super().add(claim)
 
     def replay_command(self, claim_id: str, replay: str) -> str:
         """The command that repeats an instance with these arguments."""
         plugin = self.plugins.get(claim_id)
         return f"ravine check {claim_id} {replay}" + (f" --plugin {shlex.quote(plugin)}" if plugin else "")
-
-    def _load(self) -> None:
-        if not self._loaded:
-            package = importlib.import_module("theory.claims")
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"theory.claims.{module.name}")
-            self._loaded = True
-
-    def __getitem__(self, claim_id: str) -> Claim:
-        self._load()
-        if claim_id not in self._claims:
-            raise InputError(f"unknown claim {claim_id!r}; {nearest(claim_id, self._claims)}")
-        return self._claims[claim_id]
-
-    def __iter__(self) -> Iterator[str]:
-        self._load()
-        return iter(sorted(self._claims))
-
-    def __len__(self) -> int:
-        self._load()
-        return len(self._claims)
-
-    def __contains__(self, claim_id: object) -> bool:
-        self._load()
-        return claim_id in self._claims
 
 
 claims = Claims()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from experiments.verify.verdict import Evidence, Verdict
-from problems.errors import InputError, nearest
+from problems.errors import InputError
+from theory.registry import Registry
 
 LEVEL = 0.95
 """Of every interval over seeds."""
@@ -195,36 +194,5 @@ def _text(entry: Seen | Judged) -> str:
     return f"{entry.name}: {e.verdict.value}, measured {e.measured:.4g}, bound {e.bound:.4g}; {e.reason}"
 
 
-@dataclass
-class NetworkClaims(Mapping[str, NetworkClaim]):
-    """Every network claim by id."""
-
-    _claims: dict[str, NetworkClaim] = field(default_factory=dict)
-
-    def add(self, claim: NetworkClaim) -> NetworkClaim:
-        if claim.id in self._claims:
-            raise ValueError(f"two network claims are called {claim.id!r}")
-        self._claims[claim.id] = claim
-        return claim
-
-    def _load(self) -> None:
-        package = importlib.import_module("experiments.net.claims")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"experiments.net.claims.{module.name}")
-
-    def __getitem__(self, claim_id: str) -> NetworkClaim:
-        self._load()
-        if claim_id not in self._claims:
-            raise InputError(f"unknown network claim {claim_id!r}; {nearest(claim_id, self._claims)}")
-        return self._claims[claim_id]
-
-    def __iter__(self) -> Iterator[str]:
-        self._load()
-        return iter(sorted(self._claims))
-
-    def __len__(self) -> int:
-        self._load()
-        return len(self._claims)
-
-
-network_claims = NetworkClaims()
+network_claims: Registry[NetworkClaim] = Registry("network claim", "experiments.net.claims")
+"""Every network claim by id."""
