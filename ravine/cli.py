@@ -45,6 +45,12 @@ def main() -> None:
     code = run_command(sys.argv[1:])
     if code == INTERRUPTED:
         print("ravine: interrupted", file=sys.stderr)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        # One of several processes under torchrun: threads of its communication now and then abort an interpreter that
+        # is being taken down. Everything is written; nothing is left to take down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,31 +13,67 @@ import torch
 
 from problems.errors import InputError
 
-FORMAT = "ravine net checkpoint 1"
-PARTS = {"fingerprint": dict, "threads": int, "model": dict, "optimizer": dict, "progress": dict}
+FORMAT = "ravine net checkpoint 2"
+PARTS = {
+    "fingerprint": dict, "threads": int, "model": dict, "buffers": dict, "optimizer": dict, "progress": dict,
+}  # fmt: skip
 
 
 def write_whole(target: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file beside the target and move it there when it is complete and on the disk.
 
     That file has one name, so a process killed while it writes leaves at most one behind, and the next write replaces
-    it.
+    it; of two processes that write at once one waits for the other. Raises InputError where the system refuses, the
+    target being as it was.
     """
     partial = target.with_name(f".{target.name}.partial")
     try:
-        with partial.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        with _alone(partial) as stream:
+            try:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.replace(partial, target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise InputError(
+            f"file {str(target)!r} cannot be written ({error.strerror or error}); what stood there is untouched"
+        ) from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[BinaryIO]:
+    """This file, empty, for this process alone."""
+    while True:
+        # Not "wb", which would empty it under the hands of another.
+        with path.open("ab") as stream:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            # While this one waited, the other may have moved the file to its target.
+            mine = False
+            with suppress(FileNotFoundError):
+                mine = os.path.samestat(os.fstat(stream.fileno()), path.stat())
+            if mine:
+                stream.truncate(0)
+                yield stream
+                return
 
 
 def write_checkpoint(target: Path, content: Mapping[str, Any]) -> None:
     """Keep the state of a run: the keys of `PARTS`, made of tensors, numbers, texts, lists and dictionaries."""
-    write_whole(target, lambda stream: torch.save({"format": FORMAT, **content}, stream))
+
+    def save(stream: BinaryIO) -> None:
+        try:
+            torch.save({"format": FORMAT, **content}, stream)
+        except RuntimeError as error:
+            # torch complains of its own file positions; what the system refused lies below.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+    write_whole(target, save)
 
 
 def read_checkpoint(source: Path, fingerprint: Mapping[str, str], device: torch.device) -> dict[str, Any]:

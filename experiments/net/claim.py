@@ -165,6 +165,10 @@ def judge(claim: NetworkClaim, effort: Effort) -> NetworkResult:
     standing = [control for control in controls if not _refuted(control)]
     refuted = len(controls) - len(standing)
     own = [entry for entry in found if not entry.control]
+    if not controls or not own:
+        lacking = "control" if not controls else "comparison besides its controls"
+        reason = f"no {lacking}: nothing was shown"
+        return NetworkResult(claim, Verdict.INCONCLUSIVE, reason, found, seconds, refuted, len(controls))
     against, undecided = ([e for e in own if test(e)] for test in (_refuted, _undecided))
     if standing:
         verdict, reason = Verdict.INCONCLUSIVE, f"a control was not refuted: {_text(standing[0])}"

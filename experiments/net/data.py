@@ -97,14 +97,19 @@ def load_data(
     check_count(seed, argument="seed", least=0)
     precision = np.float64 if dtype == torch.float64 else np.float32
     context = {"default_seed": seed, "precision": precision}
+    # What overflows is seen, and named, by the check of the numbers themselves.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _found(spec, context)
+    return _as_tensors(found, dtype, torch.device(device))
+
+
+def _found(spec: str, context: dict[str, Any]) -> Arrays:
     if spec.startswith("file=") or (spec.endswith(".npz") and ":" not in spec):
         # Not through the grammar: the name of a file may hold a comma.
         file, more, rest = spec.removeprefix("file=").partition(".npz,")
         text = "npz" + (f":{rest}" if rest else "")
-        found = sources.build(text, file=f"{file}.npz" if more else file, **context)
-    else:
-        found = sources.build(spec, **context)
-    return _as_tensors(found, dtype, torch.device(device))
+        return sources.build(text, file=f"{file}.npz" if more else file, **context)
+    return sources.build(spec, **context)
 
 
 def _as_tensors(found: Arrays, dtype: torch.dtype, device: torch.device) -> Data:

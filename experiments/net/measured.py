@@ -82,8 +82,8 @@ def _numpy(x: Tensor) -> Vector:
 @dataclass(frozen=True)
 class Constants:
     """Measured at points of trajectories, so that each may be too small. L, L_S: largest |eigenvalue| of the Hessian of
-    f, and of those of some sampled f_v. variance: the largest E||grad f_v - grad f||^2. A, B, C: the tightest expected-
-    residual constants that hold at the points. points: how many."""
+    f, and of those of some sampled f_v = (1/n) sum v_i f_i. variance: the largest E||grad f_v - grad f||^2. A, B, C:
+    the tightest expected-residual constants that hold at the points. points: how many."""
 
     L: float
     L_S: float
@@ -109,17 +109,26 @@ def measured_constants(
     fitted = covering_constants(noise)
     L_S = L
     if not sampling.is_full:
-        drawn = draw_batches(
-            sampling, seeds=np.array([seed]), replicates=np.array([0]), first=0, last=BATCHES
-        ).indices[0]  # fmt: skip
-        for indices in torch.as_tensor(drawn):
-            part = Objective(
-                objective.model, objective.inputs[indices], objective.targets[indices], loss=objective.loss,
-                reg=objective.reg,
-            )  # fmt: skip
+        drawn = draw_batches(sampling, seeds=np.array([seed]), replicates=np.array([0]), first=0, last=BATCHES)
+        for indices, weights in zip(drawn.indices[0], drawn.weights[0], strict=True):
+            part, factor = _sampled(objective, indices, weights)
             for x in (points[0], points[len(points) // 2], points[-1]):
-                L_S = max(L_S, float(eigenpairs(part, x, end="magnitude", tolerance=1e-4).values[0].abs()))
+                found = eigenpairs(part, x, end="magnitude", tolerance=1e-4).values[0]
+                L_S = max(L_S, factor * float(found.abs()))
     return Constants(L, L_S, float(noise.variance.max()), fitted.A, fitted.B, fitted.C, len(points))
+
+
+def _sampled(objective: Objective, indices: NDArray[np.int64], weights: NDArray[np.float64]) -> tuple[Objective, float]:
+    """f_v as an objective on the drawn examples, and what that is to be multiplied by: (1/n) sum of the weights."""
+    if not np.allclose(weights, weights[0], rtol=1e-12, atol=0):
+        raise InputError(
+            "sampling must weigh the examples of one batch alike for L_S to be measured, got other weights"
+        )
+    chosen = torch.as_tensor(indices, device=objective.inputs.device)
+    part = Objective(
+        objective.model, objective.inputs[chosen], objective.targets[chosen], loss=objective.loss, reg=objective.reg
+    )
+    return part, float(weights.sum()) / objective.n
 
 
 def network_setting(
@@ -138,11 +147,14 @@ def network_setting(
 
 
 def network_facts(setting: Setting, constants: Constants) -> Facts:
-    """What a bound may read of a network; every measured constant is graded `estimate`."""
+    """What a bound may read of a network; every measured constant is graded `estimate`.
+
+    L_max and L_avg, over single examples, are not measured and infinite: no bound that reads them holds by mistake.
+    """
     problem = setting.problem
     names = ("L_f", "L_S", "L_max", "L_avg", "A", "B", "C", "variance")
     return Facts(
-        mu=0.0, L_f=constants.L, L_S=constants.L_S, L_max=constants.L_S, L_avg=constants.L_S, A=constants.A,
+        mu=0.0, L_f=constants.L, L_S=constants.L_S, L_max=np.inf, L_avg=np.inf, A=constants.A,
         B=constants.B, C=constants.C, gap0=problem.gap(setting.x0),
         grad_norm2_0=float(np.sum(problem.gradient(setting.x0) ** 2)), gamma=setting.gamma, rho=setting.rho,
         lam=setting.lam, deterministic=setting.deterministic, quadratic=False, sampling=setting.sampling.name,

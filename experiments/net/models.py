@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from problems.errors import InputError
-from problems.problem import check_count
+from problems.problem import check_count, check_memory
 from problems.spec import Catalogue
 
 from .data import Data
@@ -32,19 +32,41 @@ def build_model(spec: str, data: Data, *, seed: int = 0, dtype: torch.dtype | No
     spec: a SPEC, or `FILE.py:FUNCTION`, which runs that file. seed >= 0: of its parameters. dtype: float32 or float64,
     that of the inputs unless given. It comes on the device of the data, in training mode; torch's own random state is
     left as it was.
-    Raises InputError for an unknown SPEC, data that the network cannot take, and any fault of the user's file.
+    Raises InputError for an unknown SPEC, data that the network cannot take, a network too large for the machine, and
+    any fault of the user's file.
     """
     check_count(seed, argument="seed", least=0)
+    wanted = data.inputs.dtype if dtype is None else dtype
     with seeded(stream_key(seed, "start")):
-        model = build_from_file(spec, data) if is_file(spec) else architectures.build(spec, data=data)
-    return model.to(device=data.inputs.device, dtype=data.inputs.dtype if dtype is None else dtype).train()
+        model = build_from_file(spec, data) if is_file(spec) else _build(spec, data, wanted)
+    return model.to(device=data.inputs.device, dtype=wanted).train()
+
+
+def _build(spec: str, data: Data, dtype: torch.dtype) -> nn.Module:
+    """A network of the catalogue, if it fits."""
+    with torch.device("meta"):  # shapes without memory
+        count = sum(part.numel() for part in architectures.build(spec, data=data).parameters())
+    # In training a step holds the parameters, where they started, their gradients and what the base keeps.
+    copies = 4
+    check_memory(copies * count * dtype.itemsize // 8, what=f"model {spec!r}")
+    return architectures.build(spec, data=data)
+
+
+MOST = {"width": 1_000_000, "depth": 10_000}
+"""Larger ones would overflow torch's sizes, or never be built."""
+
+
+def _check_size(size: int, key: str, model: str, *, least: int = 1) -> None:
+    argument = f"{key} of model {model!r}"
+    if check_count(size, argument=argument, least=least) > MOST[key]:
+        raise InputError(f"{argument} must be at most {MOST[key]}, got {size}")
 
 
 @architectures.register("mlp")
 def _mlp(data: Data, width: int = 64, depth: int = 2, activation: Activation = "tanh") -> nn.Module:
     """`depth` hidden layers of `width` units; depth = 0 is a linear model. Inputs of any shape."""
-    check_count(width, argument="width of model 'mlp'")
-    check_count(depth, argument="depth of model 'mlp'", least=0)
+    _check_size(width, "width", "mlp")
+    _check_size(depth, "depth", "mlp", least=0)
     size = torch.Size(data.shape).numel()
     layers: list[nn.Module] = [nn.Flatten()]
     for _ in range(depth):
@@ -74,7 +96,7 @@ def _channels(data: Data, model: str, least: int) -> int:
 def _cnn(data: Data, width: int = 16, activation: Activation = "relu") -> nn.Module:
     """Three convolutions with kernels of 3 x 3 and `width`, 2 width, 2 width channels, the second with stride 2, then
     the mean of every channel and a linear layer. No normalisation."""
-    check_count(width, argument="width of model 'cnn'")
+    _check_size(width, "width", "cnn")
     act = ACTIVATIONS[activation]
     return nn.Sequential(
         nn.Conv2d(_channels(data, "cnn", 4), width, 3, padding=1),
@@ -116,7 +138,7 @@ def _resnet18(data: Data, width: int = 64) -> nn.Module:
     Four stages of two blocks with width, 2, 4, 8 width channels and strides 1, 2, 2, 2; 11.2 M parameters at width 64.
     Convolutions start as in the paper: normal, variance 2 over the number of weights that leave an input.
     """
-    check_count(width, argument="width of model 'resnet18'")
+    _check_size(width, "width", "resnet18")
     layers: list[nn.Module] = [
         nn.Conv2d(_channels(data, "resnet18", 8), width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),

@@ -138,8 +138,7 @@ class SAMFamily(torch.optim.Optimizer):
                     f"{name} is read by {readers} alone; leave it out of the parameter groups of method "
                     f"{self.rule.name!r}, got {group[name]!r}"
                 )
-        if group.get("maximize"):
-            raise InputError("maximize must be False, because the path climbs what the base descends; got True")
+        _check_descends(group)
 
     def _number(self, name: str, given: Any) -> Number:
         """What stands in a group for this value: a number, or the SPEC of a schedule that is known from now on."""
@@ -168,6 +167,7 @@ class SAMFamily(torch.optim.Optimizer):
         """The parameters with the numbers in force, apart by group, device and type."""
         shares = []
         for group in self.param_groups:
+            _check_descends(group)
             numbers = {name: self._value(group, name) for name in self.rule.ranges}
             lists: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
             for p in group["params"]:
@@ -251,12 +251,13 @@ class SAMFamily(torch.optim.Optimizer):
 
         Raises InputError, nothing changed, unless it is of the same method and base, over parameters of these shapes.
         """
-        for key, own in self._identity().items():
+        for key, own in {**self._identity(), "param_groups": None, "state": None}.items():
             if not isinstance(state_dict, dict) or key not in state_dict:
                 raise InputError(f"state_dict must be one of SAMFamily, got one without {key!r}")
-            if state_dict[key] != own:
+            if own is not None and state_dict[key] != own:
                 raise InputError(f"state_dict must have the {key} {own!r}, got {state_dict[key]!r}")
         for group in state_dict["param_groups"]:
+            _check_descends(group)
             check_count(group.get(self._keys["t"]), argument="t in state_dict", least=0)
             for name in self.rule.ranges:
                 self._number(name, group.get(self._keys[name]))
@@ -287,6 +288,11 @@ class SAMFamily(torch.optim.Optimizer):
         self.param_groups, self.state = self.base.param_groups, self.base.state
 
 
+def _check_descends(group: dict[str, Any]) -> None:
+    if group.get("maximize"):
+        raise InputError("maximize must be False, because the path climbs what the base descends; got True")
+
+
 def _made(base: Callable[..., torch.optim.Optimizer], params: Any, options: dict[str, Any]) -> torch.optim.Optimizer:
     """The base over copies of the groups."""
     name = getattr(base, "__name__", None) or repr(base)
@@ -299,6 +305,8 @@ def _made(base: Callable[..., torch.optim.Optimizer], params: Any, options: dict
         raise InputError(f"base must make a torch.optim.Optimizer, got {name}")
     if isinstance(made, torch.optim.LBFGS):
         raise InputError("base must take its step from one gradient, got LBFGS, which calls the closure itself")
+    if isinstance(made, torch.optim.SparseAdam):
+        raise InputError("base must take dense gradients, got SparseAdam, which takes sparse ones alone")
     return made
 
 

@@ -97,9 +97,17 @@ def joined(world: World, device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def replicated(model: nn.Module, world: World) -> nn.Module:
-    """The model with its gradients averaged over the world after every backward pass; itself for one process."""
-    return model if world.size == 1 else DistributedDataParallel(model)
+def replicated(model: nn.Module, world: World, *, unused: bool = False) -> nn.Module:
+    """The model with its gradients averaged over the world after every backward pass; itself for one process.
+
+    unused: whether there are parameters that no output depends on, which are then looked for after every pass.
+    """
+    return model if world.size == 1 else DistributedDataParallel(model, find_unused_parameters=unused)
+
+
+def connection_lost(error: BaseException) -> bool:
+    """Whether this is what an exchange raises when another process has ended."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def share(indices: Tensor, world: World) -> Tensor:

@@ -8,6 +8,7 @@ nothing but that.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -56,11 +57,12 @@ class Average(NamedTuple):
 
 
 def ascent_rise(objective: Objective, x: Tensor, rho: float) -> Rise:
-    """SAM's own ascent step, e = rho g/||g|| (0 at a zero gradient): the surrogate gap as SAM sees it."""
+    """SAM's own ascent step, e = rho g/||g|| (0 at a zero gradient): the surrogate gap as SAM sees it. Raises
+    InputError for rho < 0, and where f is not finite at its end."""
     check_nonnegative(rho, argument="rho")
     at = objective.check(x)
     e = rho * _direction(objective.gradient(at))
-    return Rise(float(objective.value(at + e) - objective.value(at)), e)
+    return Rise(_finite(float(objective.value(at + e) - objective.value(at)), rho), e)
 
 
 def inner_maximum(
@@ -78,7 +80,8 @@ def inner_maximum(
 
     A step e -> P(e + s grad f(x + e)), P the projection onto the ball, is taken where f rises; s doubles then and is
     quartered otherwise. For a convex f every s rises. tolerance: relative, of the rise or of s, where a start ends.
-    Never below `ascent_rise`, and at least 0. Raises InputError for rho < 0 or a count out of range.
+    Never below `ascent_rise`, and at least 0. Raises InputError for rho < 0 or a count out of range, and where f or its
+    gradient is not finite at a point of the ball that was tried.
     """
     check_nonnegative(rho, argument="rho")
     check_positive(tolerance, argument="tolerance")
@@ -106,11 +109,11 @@ def _climb(
     objective: Objective, x: Tensor, base: Tensor, e: Tensor, rho: float, steps: int, tolerance: float
 ) -> tuple[Tensor, float, int]:
     """Projected ascent from e; the point reached, its rise, and the gradients taken."""
-    rise = float(objective.value(x + e) - base)
+    rise = _finite(float(objective.value(x + e) - base), rho)
     s = float("nan")
     for used in range(steps):
         g = objective.gradient(x + e)
-        norm = float(g.norm())
+        norm = _finite(float(g.norm()), rho)
         if norm == 0:
             return e, rise, used + 1
         if s != s:
@@ -118,7 +121,7 @@ def _climb(
         shortest = tolerance * rho / norm
         while True:
             moved = _onto_ball(e + s * g, rho)
-            value = float(objective.value(x + moved) - base)
+            value = _finite(float(objective.value(x + moved) - base), rho)
             if value > rise:
                 break
             s /= 4
@@ -139,6 +142,7 @@ def quadratic_model(objective: Objective, x: Tensor, rho: float, *, steps: int =
     which relies on ARPACK's value being the one at the end of the spectrum.
     """
     check_nonnegative(rho, argument="rho")
+    _finite(rho * rho, rho)
     count = check_count(steps, argument="steps")
     at = objective.check(x)
     g = objective.gradient(at)
@@ -181,7 +185,8 @@ def ascent_sharpness(objective: Objective, x: Tensor, rho: float) -> float:
     """
     check_positive(rho, argument="rho")
     at = objective.check(x)
-    if not bool(objective.gradient(at).any()):
+    # As the rules see it: a gradient whose norm underflows has no direction.
+    if not bool(_direction(objective.gradient(at)).any()):
         raise InputError("x must be a point with a nonzero gradient, whose direction is looked along; it is 0 there")
     return ascent_rise(objective, at, rho).value / rho**2
 
@@ -201,9 +206,15 @@ def average_sharpness(objective: Objective, x: Tensor, rho: float, *, directions
     for _ in range(count):
         u = _direction(torch.randn(objective.d, generator=generator, dtype=torch.float64)).to(at)
         rises = (objective.value(at + sign * rho * u) - base for sign in (1, -1))
-        found.append(sum(float(rise) for rise in rises) / 2 / rho**2)
+        found.append(sum(_finite(float(rise), rho) for rise in rises) / 2 / rho**2)
     values = torch.tensor(found, dtype=torch.float64)
     return Average(float(values.mean()), float(values.std() / count**0.5))
+
+
+def _finite(number: float, rho: float) -> float:
+    if not math.isfinite(number):
+        raise InputError(f"rho must be so small that f stays finite within the ball, got {rho:g}")
+    return number
 
 
 def _direction(v: Tensor) -> Tensor:

@@ -34,7 +34,18 @@ from .device import choose_dtype, exactly
 from .models import build_model
 from .objective import LOSSES
 from .optimizer import SAMFamily
-from .parallel import ALONE, World, add_up, device_of, joined, replicated, same_buffers, share, smallest
+from .parallel import (
+    ALONE,
+    World,
+    add_up,
+    connection_lost,
+    device_of,
+    joined,
+    replicated,
+    same_buffers,
+    share,
+    smallest,
+)
 from .ranks import REDUCE
 from .seeds import permutation, reseed, seeded, stream_key
 from .user_model import blame, file_digest
@@ -68,6 +79,9 @@ BATCH = 64
 
 NEVER = 2**62
 """The step of a divergence that has not come."""
+
+MOST_THREADS = 1024
+"""More than a CPU has; a thread pool of torch that does not fit into the memory ends the process."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +143,10 @@ class Run:
         self.loss = _loss(training.loss, self.data)
         self.batch = _batch(training.batch, self.data.n)
         self.targets, self.test_targets = (self._wanted(part) for part in (self.data.targets, self.data.test_targets))
+        # Of the file as it is now: it may be edited while the run goes on.
+        self._model_file = file_digest(training.model)[:16] or "none"
         self.model = build_model(training.model, self.data, seed=self.seed, dtype=dtype)
-        self.network = replicated(self.model, world)
+        self.network = replicated(self.model, world, unused=world.size > 1 and self._has_unused())
         self.optimizer = SAMFamily(
             [parameter for parameter in self.model.parameters() if parameter.requires_grad],
             BASES[training.base],
@@ -155,6 +171,13 @@ class Run:
             return targets
         return nn.functional.one_hot(targets, self.data.classes).to(self.data.inputs.dtype)
 
+    def _has_unused(self) -> bool:
+        """Whether some parameter has no part in the outputs."""
+        params = [p for p in self.model.parameters() if p.requires_grad]
+        with _evaluating(self.model), faults_named(self.training.model, self.world):
+            outputs = self._outputs(self.model, self.data.inputs[:2])
+            return any(grad is None for grad in torch.autograd.grad(outputs.sum(), params, allow_unused=True))
+
     # -- where it stands --
 
     @cached_property
@@ -163,7 +186,7 @@ class Run:
         given = self.training
         return {
             "model": given.model,
-            "model file": file_digest(given.model)[:16] or "none",
+            "model file": self._model_file,
             "data": f"{self.data.name} ({self.data.digest()[:16]})",
             "method": self.method.name,
             "gamma": self.gamma.name,
@@ -202,6 +225,7 @@ class Run:
             "fingerprint": self.fingerprint,
             "threads": torch.get_num_threads(),
             "model": self.model.state_dict(),
+            "buffers": self._hidden_buffers(),
             "optimizer": self.optimizer.state_dict(),
             "progress": {
                 "epoch": self.epoch,
@@ -215,6 +239,11 @@ class Run:
             },
         }
 
+    def _hidden_buffers(self) -> dict[str, Tensor]:
+        """Those that the model keeps out of its state_dict; the bits of the run depend on them all the same."""
+        kept = self.model.state_dict()
+        return {name: buffer for name, buffer in self.model.named_buffers() if name not in kept}
+
     def restore(self, state: dict[str, Any]) -> None:
         """Stand where `state` was taken. Raises InputError where it does not fit, or is further than `epochs`."""
         progress = state["progress"]
@@ -225,6 +254,8 @@ class Run:
                     f"epochs must be at least {reached}, which the checkpoint has begun, got {self.epochs}"
                 )
             self.model.load_state_dict(state["model"])
+            for name, buffer in self._hidden_buffers().items():
+                buffer.copy_(state["buffers"][name])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.place, self.step = progress["epoch"], progress["place"], progress["step"]
             self.gradients, self.rows = progress["gradients"], progress["rows"]
@@ -250,9 +281,15 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = gamma
         inputs, targets = self.data.inputs[indices], self.targets[indices]
-        with faults_named(self.training.model):
+        try:
             loss = self.optimizer.step(lambda: self._loss_and_gradient(inputs, targets, size))
-        assert loss is not None
+        except RuntimeError as error:
+            if "without overflow" in str(error):
+                raise InputError(
+                    f"gamma and weight_decay must lie within {self.training.dtype}, got {gamma:g} and "
+                    f"{self.training.weight_decay:g}"
+                ) from error
+            raise
         # On the device: asking for the number would stop the GPU at every step.
         unsound = torch.isfinite(loss).logical_not()
         self._first_bad = torch.where(unsound, self._first_bad.clamp(max=self.step), self._first_bad)
@@ -274,19 +311,41 @@ class Run:
         self.optimizer.zero_grad()
         self.gradients += size
         total = torch.zeros((), dtype=inputs.dtype, device=self.device)
-        parts = max(1, math.ceil(len(inputs) / self.chunk))
+        factor = self.world.size / size
+        if not len(inputs):
+            # Few networks take an empty batch: an example that counts for nothing.
+            inputs, targets, factor = self.data.inputs[:1], self.targets[:1], 0.0
+        parts = math.ceil(len(inputs) / self.chunk)
         for part, (x, y) in enumerate(zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)):
             last = part == parts - 1
             with (
                 nullcontext()
                 if last or not isinstance(self.network, DistributedDataParallel)
-                else (self.network.no_sync())
+                else self.network.no_sync(),
+                faults_named(self.training.model, self.world),
             ):
                 # The processes' gradients are averaged: of parts of any size, this is the mean over the batch.
-                loss = LOSSES[self.loss](self.network(x), y).sum() * (self.world.size / size)
+                loss = LOSSES[self.loss](self._outputs(self.network, x), y).sum() * factor
                 loss.backward()
             total += loss.detach()
         return total
+
+    def _outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        """What the network says, if it is of the right shape: a loss may take another one without a word."""
+        found: Any = network(inputs)
+        wanted = (len(inputs), self.data.outputs)
+        if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
+            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(
+                f"model {self.training.model!r} must give outputs of shape {wanted} for {wanted[0]} inputs, in "
+                f"training too, got {got}"
+            )
+        if torch.is_grad_enabled() and not found.requires_grad:
+            raise InputError(
+                f"model {self.training.model!r} must give outputs that depend on its parameters in training, got "
+                "outputs without a gradient"
+            )
+        return found
 
     def record(self, size: int | None = None, step: int | None = None) -> None:
         """Measure, and add a row to the log; size, step: of the last step."""
@@ -318,9 +377,11 @@ class Run:
         """Mean loss, and the share classified rightly (None where targets are numbers), in evaluation mode."""
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         mine = share(torch.arange(len(inputs), device=self.device), self.world)
-        with _evaluating(self.model), faults_named(self.training.model):
-            for part in mine.split(self.chunk):
-                outputs, wanted = self.model(inputs[part]), targets[part]
+        with _evaluating(self.model), faults_named(self.training.model, self.world):
+            for part in mine.split(min(self.chunk, len(inputs))):
+                if not len(part):
+                    continue
+                outputs, wanted = self._outputs(self.model, inputs[part]), targets[part]
                 sums[0] += LOSSES[self.loss](outputs, wanted).double().sum()
                 if self.data.classes:
                     classes = wanted.argmax(dim=1) if wanted.ndim == 2 else wanted
@@ -345,10 +406,11 @@ def train(
     checkpoint stands, if there is one; rows that were logged after it are made again. Of several processes the first
     writes. On the CPU the same number of threads gives the same bits; a checkpoint remembers it.
     Raises InputError for bad input, for a checkpoint that exists although resume was not asked for, and for one of
-    another run; nothing is written then.
+    another run, nothing being written then; and for files that cannot be written, and another process that has ended.
     """
-    if training.threads is not None:
-        check_count(training.threads, argument="threads")
+    if training.threads is not None and check_count(training.threads, argument="threads") > MOST_THREADS:
+        raise InputError(f"threads must be at most {MOST_THREADS}, got {training.threads}")
+    seed = check_count(training.seed, argument="seed", least=0)
     if checkpoint is not None and checkpoint.exists() and not resume:
         raise InputError(f"checkpoint {str(checkpoint)!r} exists; resume it (--resume), or name another file")
     if not (math.isfinite(every) and every >= 0):
@@ -356,9 +418,12 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(exactly(training.threads))
         device = device_of(training.device, world)
-        stack.enter_context(seeded(training.seed, device))
+        stack.enter_context(seeded(stream_key(seed, "run"), device))
+        stack.enter_context(_losses_named())
         stack.enter_context(joined(world, device))
         run = Run(training, world=world)
+        if checkpoint is not None:
+            _check_state(run)
         if checkpoint is not None and checkpoint.exists():
             _take_up(run, checkpoint)
         if on_start is not None:
@@ -385,6 +450,16 @@ def _take_up(run: Run, checkpoint: Path) -> None:
         )
     torch.set_num_threads(threads)
     run.restore(state)
+
+
+def _check_state(run: Run) -> None:
+    """Raise InputError for a model whose state a checkpoint could keep, but not give back."""
+    for name, part in run.model.state_dict().items():
+        if not isinstance(part, Tensor):
+            raise InputError(
+                f"model {run.training.model!r} must keep its state in parameters and buffers for a checkpoint, got "
+                f"{type(part).__name__} as {name!r}"
+            )
 
 
 def _write(run: Run, out: Path | None, checkpoint: Path | None) -> None:
@@ -478,15 +553,17 @@ def _batch(given: str | int | None, n: int) -> Schedule:
 
 
 @contextmanager
-def faults_named(model: str) -> Iterator[None]:
+def faults_named(model: str, world: World) -> Iterator[None]:
     """Turn what a network can do wrong into one sentence."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(" ".join(str(error).split())) from None
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
-        if isinstance(error, InputError):
+    except (InputError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if connection_lost(error):
             raise
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError(" ".join(str(error).split())) from None
         if "deterministic implementation" in str(error):
             raise InputError(
                 f"model {model!r} has a part without a deterministic form on this device "
@@ -494,11 +571,22 @@ def faults_named(model: str) -> Iterator[None]:
             ) from error
         if "more than 1 value per channel" in str(error):
             raise InputError(
-                f"batch must leave at least two examples to every step where model {model!r} normalises batches; "
-                "choose one that does not leave a single example at the end of an epoch"
+                f"batch must leave at least {'two' if world.size == 1 else 2 * world.size} examples to every step "
+                f"where model {model!r} normalises batches; choose one that leaves no fewer at the end of an epoch"
             ) from error
         if fault := blame(model, error):
             raise fault from error
+        raise
+
+
+@contextmanager
+def _losses_named() -> Iterator[None]:
+    """Turn the loss of another process into one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if connection_lost(error):
+            raise InputError("another of the processes has ended, so this one must; it says why") from error
         raise
 
 

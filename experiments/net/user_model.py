@@ -24,9 +24,6 @@ from problems.errors import InputError
 
 from .data import Data
 
-_files: set[str] = set()
-"""Files that were run in this process, by their absolute paths."""
-
 
 def is_file(spec: str) -> bool:
     """Whether a model SPEC names a file."""
@@ -54,7 +51,6 @@ def build_from_file(spec: str, data: Data) -> nn.Module:
     function = getattr(module, name, None)
     if not callable(function):
         raise InputError(f"model {spec!r} names the function {name!r}, which its file does not have")
-    _files.add(str(file))
     with _one_sentence(file, spec, f"{name}({data.shape}, {data.outputs})"):
         model = function(data.shape, data.outputs)
     if not isinstance(model, nn.Module):
@@ -104,11 +100,15 @@ def _one_sentence(file: Path, spec: str, what: str) -> Iterator[None]:
 
 
 def blame(spec: str, error: BaseException) -> InputError | None:
-    """The sentence for a failure in training that came from the user's file; None where it had no part in it."""
-    for file in map(Path, sorted(_files)):
-        if _line(file, error):
-            return _fault(file, spec, ", in training", error)
-    return None
+    """The sentence for a failure of the network in training, or for what it did there that no network may; None where
+    it is none of the user's."""
+    if not is_file(spec):
+        return None
+    file, _ = _parts(spec)
+    if isinstance(error, SystemExit):
+        return InputError(f"model {spec!r} calls for exit{_line(file, error)}, in training")
+    # Layers of torch's own can fail far from any line of the file.
+    return _fault(file, spec, ", in training", error)
 
 
 def _fault(file: Path, spec: str, where: str, error: BaseException) -> InputError:

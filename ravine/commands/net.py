@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,6 +96,7 @@ def net_train(
     from experiments.net.train import Training
 
     world = world_of()
+    started: list[Run] = []
     try:
         training = Training(
             model=model,
@@ -115,23 +117,31 @@ def net_train(
             perturbation=perturbation,
             chunk=read_count(chunk, "chunk"),
         )
-        run = _train(training, world, target, kept, resume, read_float(every, argument="every"))
+        seconds = read_float(every, argument="every")
+        run = _train(training, world, target, kept, resume, seconds, on_start=started.append)
     except InputError:
-        # Every process finds the same fault; one says it.
-        if not world.leads:
+        # Before the first step every process finds the same fault and one says it; later it may be of one alone.
+        if not world.leads and not started:
             raise typer.Exit(BAD_INPUT) from None
         raise
     except KeyboardInterrupt:
-        if world.leads:
-            advice = f"; what was kept is in {kept}, --resume takes it up" if kept is not None else ""
-            print(f"ravine: interrupted{advice}", file=sys.stderr)
+        if world.leads and kept is not None and kept.exists():
+            print(f"ravine: what was kept is in {kept}, --resume takes it up", file=sys.stderr)
         raise
     if world.leads:
         _say(run, target, kept)
     return AGREE
 
 
-def _train(training: Training, world: World, target: Path, kept: Path | None, resume: bool, every: float) -> Run:
+def _train(
+    training: Training,
+    world: World,
+    target: Path,
+    kept: Path | None,
+    resume: bool,
+    every: float,
+    on_start: Callable[[Run], None],
+) -> Run:
     from experiments.net.train import train
     from ravine.progress import reporting, watching
 
@@ -139,6 +149,7 @@ def _train(training: Training, world: World, target: Path, kept: Path | None, re
         reporter = stack.enter_context(reporting("train")) if world.leads else None
 
         def show(run: Run) -> None:
+            on_start(run)
             if reporter is None:
                 return
             reporter.expect(float(run.epochs * run.data.n))

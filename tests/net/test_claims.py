@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,13 @@ from numpy.typing import NDArray
 
 from experiments.engine.run import Progress, simulate
 from experiments.net import ensemble
+from experiments.net.batches import draw_batches
 from experiments.net.claim import Effort, Judged, NetworkClaim, Seen, judge, network_claims, seen
-from experiments.net.claims import inner, training
+from experiments.net.claims import bounds, edges, inner, training
+from experiments.net.curvature import eigenpairs
 from experiments.net.digits import digits_objective, digits_starts
 from experiments.net.measured import (
+    BATCHES,
     Constants,
     NetworkLab,
     NetworkProblem,
@@ -33,9 +38,10 @@ from problems.errors import InputError
 from problems.glm import LeastSquaresProblem
 from problems.problem import Grade
 from ravine.cli import run_command
+from tests.net.examples import quadratic
 from theory.claim import OutsideHypotheses, claims
 from theory.methods.method import methods
-from theory.samplings import samplings
+from theory.samplings import replacement, samplings, single
 from theory.setting import make_setting
 
 torch.set_num_threads(1)
@@ -128,6 +134,41 @@ def test_facts_of_a_network_are_estimates(linear: tuple[Objective, LeastSquaresP
         claims["gsam/weighted-gradient"].require(replace(facts, gamma=make_setting(problem, gamma=1.0).gamma))
 
 
+def test_curvature_of_samples_counts_their_weights(linear: tuple[Objective, LeastSquaresProblem]) -> None:
+    """f_v = v_i f_i/n with v_i = 1/p_i: rarely drawn examples are heavy."""
+    objective, problem = linear
+    p = np.arange(1, 13) / 78
+    points = [torch.as_tensor(x) for x in np.random.default_rng(1).standard_normal((3, 3))]
+    found = measured_constants(objective, points, single(p))
+    drawn = draw_batches(
+        single(p), seeds=np.array([0]), replicates=np.array([0]), first=0, last=BATCHES
+    ).indices.ravel()
+    A = objective.inputs.numpy()
+    sizes = [(float(np.sum(A[i] ** 2)) + 0.1) / (12 * p[i]) for i in drawn]
+    assert pytest.approx(max(problem.L.value, *sizes), rel=1e-4) == found.L_S
+    with pytest.raises(InputError, match="sampling must weigh the examples of one batch alike"):
+        measured_constants(objective, points, replacement(p, 3))
+
+
+def test_constants_of_single_examples_are_not_made_up(linear: tuple[Objective, LeastSquaresProblem]) -> None:
+    problem = NetworkProblem(linear[0], name="network", L=2.0)
+    setting = network_setting(
+        problem, sampling=samplings.build("full", problem=problem), method=methods.build("sam"), gamma=0.1, rho=0.1
+    )
+    facts = network_facts(setting, Constants(2.0, 2.5, 0.3, 1.0, 1.0, 0.2, 4))
+    assert facts.L_max == facts.L_avg == np.inf
+
+
+def test_a_pilot_goes_where_the_method_goes(linear: tuple[Objective, LeastSquaresProblem]) -> None:
+    objective, _ = linear
+    x0 = torch.ones(3, dtype=torch.float64)
+    found = bounds._pilot(objective, x0, "unified-sam", 0.1, 0.2, 0.25, 4, sampling="tau-nice:tau=4")
+    g = objective.gradient(x0)
+    assert len(found) == 2 * 3 * 5
+    # lam = 1/4: three quarters of the radius along g, one along its direction.
+    torch.testing.assert_close(found[15], x0 + 0.2 * (0.75 * g + 0.25 * g / g.norm()), rtol=1e-13, atol=0)
+
+
 def test_a_bound_of_the_catalogue_can_be_violated_on_a_network(linear: tuple[Objective, LeastSquaresProblem]) -> None:
     objective, _ = linear
     claim = claims["gsam/weighted-gradient"]
@@ -163,6 +204,16 @@ def test_intervals_are_students() -> None:
     assert replace(found, most=-1.0, least=-9.0).word == "refuted"
 
 
+def test_intervals_cover_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    normal = [seen("x", row) for row in rng.normal(2.0, 3.0, (2000, 6))]
+    # 95 % of 2000 with a standard deviation of 0.5 %.
+    assert 0.935 < np.mean([s.low <= 2 <= s.high for s in normal]) < 0.965
+    # A statement just broken is called met, and one that just holds refuted, once in forty.
+    assert np.mean([replace(s, least=2.0).met for s in normal]) < 0.04
+    assert np.mean([replace(s, least=2.0).refuted for s in normal]) < 0.04
+
+
 @pytest.mark.parametrize("values", [[1.0, 2.0], [1.0, float("nan"), 2.0], [[1.0, 2.0, 3.0]]])
 def test_values_that_are_no_sample_are_refused(values: list[float]) -> None:
     with pytest.raises(InputError, match="finite numbers or more"):
@@ -194,6 +245,15 @@ def test_verdicts() -> None:
     assert result.reason.startswith("a control was not refuted: met")
     # A control that the seeds leave undecided has shown nothing.
     assert judge(planted(met, replace(open_, control=True)), Effort()).controls_refuted == 0
+
+
+def test_nothing_is_consistent_without_a_control_or_with_controls_alone() -> None:
+    met = seen("met", [1.0, 1.1, 0.9], least=0.0, most=2.0)
+    broken = replace(seen("other", [5.0, 5.1, 4.9], least=0.0, most=2.0), control=True)
+    for found, word in (((met,), "no control"), ((broken,), "no comparison"), ((), "no control")):
+        result = judge(planted(*found), Effort())
+        assert result.verdict is Verdict.INCONCLUSIVE
+        assert result.reason.startswith(word)
 
 
 def test_what_cannot_be_measured_is_said() -> None:
@@ -232,6 +292,92 @@ def test_a_minimum_is_one() -> None:
     assert float(objective.gradient(at).norm()) <= inner.STATIONARY
     e = torch.randn(objective.d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert all(float(objective.value(at + s * e / e.norm())) > float(objective.value(at)) for s in (-0.1, 0.1))
+
+
+def test_a_saddle_is_no_minimum() -> None:
+    """A network whose two layers are 0 has a zero gradient there and a way down."""
+
+    class Product(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs * self.w[0] * self.w[1]
+
+    one = torch.ones(2, 1, dtype=torch.float64)
+    objective = Objective(Product(), one, one, loss="squared")
+    with pytest.raises(InputError, match="no negative eigenvalue, got -1"):
+        inner.minimum_from(objective, objective.start)
+
+
+@pytest.mark.parametrize("limit", [0.0, 1.0, np.inf])
+def test_steps_beyond_the_grid_are_not_made_up(limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every step or none trains, the longest one is not known; between, it is."""
+
+    def planted_runs(objective: Objective, rows: torch.Tensor, **options: Any) -> SimpleNamespace:
+        after = np.where(np.array(options["gamma"]) < limit, 0.1, np.nan)
+        return SimpleNamespace(loss=np.stack([np.ones(len(rows)), after], axis=1))
+
+    monkeypatch.setattr(training, "train", planted_runs)
+    if limit == 1:
+        grid = np.geomspace(0.05, 5.0, 17)
+        assert all((found == grid[grid < 1][-1]).all() for found in training.longest_steps(Effort(3)).values())
+        return
+    with pytest.raises(InputError, match=r"the longest step of sgd must lie within the grid 0\.05\.\.5, got an end"):
+        training.longest_steps(Effort(3))
+
+
+def test_records_are_of_both_sides_of_a_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Values] = []
+
+    def only_times(*given: object, **options: object) -> None:
+        taken.append(np.asarray(options["times"]))
+
+    monkeypatch.setattr(edges, "train", only_times)
+    for steps in (900, 1200, 4000, 5000):
+        edges._trained("sam", 0.3, 0.1, Effort(1), steps)
+        assert set(taken[-1] % 2) == {0, 1}
+
+
+def test_the_top_eigenvalue_of_the_edges_is_the_largest() -> None:
+    """Against ARPACK where a run ends; several eigenvalues lie within two percent of the top one there."""
+    objective, x0 = digits_objective("squared"), digits_starts(0, 2)
+    run = ensemble.train(
+        objective, x0, steps=310, gamma=0.3, rho=0.1, method="sam", times=np.arange(0, 311, 31), top_steps=edges.LANCZOS
+    )
+    exact = [float(eigenpairs(objective, x).values[0]) for x in run.x]
+    # The residual allowed is 2 %; values are off by less.
+    assert run.top[:, -1].tolist() == pytest.approx(exact, rel=2e-3)
+    assert (edges._top(run) == run.top[:, 7:]).all()
+    with pytest.raises(InputError, match="top_steps must be enough for a residual"):
+        edges._top(replace(run, top_residual=0.03 * run.top))
+
+
+def test_bounces_are_measured_on_a_quadratic() -> None:
+    """Where the 2-cycle is exact: every step turns, and half of one is the radius, all of it along v_1."""
+    q = quadratic(reg=0.2)
+    eigenvalues, basis = np.linalg.eigh(q.H)
+    gamma, rho = 0.9 / eigenvalues[-1], 0.1
+    x, moves = np.array(q.minimiser + 0.3 * basis.sum(axis=1)), []
+    for t in range(4000):
+        g = q.H @ (x - q.minimiser)
+        step = -gamma * q.H @ (x + rho * g / np.linalg.norm(g) - q.minimiser)
+        x = x + step
+        if t >= 3990:
+            moves.append(step)
+    stepped = torch.tensor(np.array(moves))[None]
+    pairs = edges._Pairs(
+        torch.tensor(eigenvalues[::-1].copy())[None, :2], torch.tensor(basis[:, ::-1].copy())[None, :, :2]
+    )
+    found = edges._amplitudes(stepped, pairs, gamma, rho)
+    for value in (found.whole, found.along, found.inside):
+        assert value == pytest.approx([1.0], rel=1e-9)
+    # gamma lambda_1 = 0.9: the radius is 1/(1 - 0.45) times its small-step form.
+    assert found.small == pytest.approx([1 / 0.55], rel=1e-9)
+    assert edges._turns((stepped @ pairs.vectors)[..., 0]).tolist() == [1.0]
+    drift = torch.ones(1, 5, 4, dtype=torch.float64)
+    assert edges._turns((drift @ pairs.vectors)[..., 0]).tolist() == [0.0]
 
 
 def test_ascent_spends_its_budget() -> None:

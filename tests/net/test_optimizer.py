@@ -298,6 +298,7 @@ BASES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "RMSprop": functools.partial(torch.optim.RMSprop, alpha=0.9, momentum=0.5),
     "Rprop": torch.optim.Rprop,
     "Adafactor": torch.optim.Adafactor,
+    "fused AdamW": functools.partial(torch.optim.AdamW, fused=True),
 }
 
 
@@ -663,6 +664,12 @@ def test_a_state_of_another_run_is_refused_and_changes_nothing() -> None:
         "state_dict must be one of SAMFamily, got one without 'method'": torch.optim.SGD(params, lr=1).state_dict(),
         "rho must be >= 0, got -1.0": with_number("rho", -1.0),
         "t in state_dict must be a whole number >= 0, got -3": with_number("t", -3),
+        "maximize must be False, because the path climbs what the base descends; got True": with_number(
+            "maximize", True
+        ),
+        "state_dict must be one of SAMFamily, got one without 'param_groups'": {
+            key: part for key, part in good.items() if key != "param_groups"
+        },
     }
     for message, state in wrong.items():
         with pytest.raises(InputError) as error:
@@ -1207,6 +1214,7 @@ X = torch.ones(2, requires_grad=True)
         ({"speed": 1.0}, "base SGD refuses its parameters or options: "),
         ({"maximize": True}, "maximize must be False, because the path climbs what the base descends; got True"),
         ({"base": torch.optim.LBFGS}, "base must take its step from one gradient, got LBFGS"),
+        ({"base": torch.optim.SparseAdam}, "base must take dense gradients, got SparseAdam, which takes sparse ones"),
         ({"base": lambda params: None}, "base must make a torch.optim.Optimizer, got <lambda>"),
         ({"reduce": "local"}, "reduce must be global or rank, got 'local'"),
     ],
@@ -1233,6 +1241,10 @@ def test_bad_calls_are_one_sentence_and_move_nothing() -> None:
     with pytest.raises(InputError, match=r"^rho must be >= 0, got -0\.5$"):
         optimizer.step(good)
     optimizer.param_groups[0]["rho"] = 0.1
+    optimizer.param_groups[0]["maximize"] = True
+    with pytest.raises(InputError, match=r"^maximize must be False, because the path climbs what the base descends"):
+        optimizer.step(good)
+    optimizer.param_groups[0]["maximize"] = False
     table = nn.Embedding(3, 2, sparse=True)
     sparse = SAMFamily(table.parameters(), lr=0.1)
     with pytest.raises(InputError, match=r"^gradients must be dense, got a sparse one of shape \(3, 2\)$"):

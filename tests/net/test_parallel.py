@@ -40,6 +40,28 @@ TRAINING = Training(
 )
 
 
+class Awkward(nn.Module):
+    """Has a parameter that no output depends on, and takes no empty batch; `alone`: fails in the second process."""
+
+    def __init__(self, outputs: int, alone: bool) -> None:
+        super().__init__()
+        self.last, self.unused, self.alone = nn.Linear(4, outputs), nn.Linear(1, 1), alone
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.alone and self.training and os.environ["RANK"] == "1":
+            raise ValueError("only here")
+        found: Tensor = self.last(x.reshape(len(x), -1))
+        return found
+
+
+def awkward(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Awkward(outputs, alone=False)
+
+
+def fails_alone(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Awkward(outputs, alone=True)
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -64,25 +86,11 @@ def free_ports(count: int) -> list[int]:
         return found
 
 
-def launch(folder: Path, jobs: list[Training]) -> list[tuple[dict[str, Any], str]]:
-    """Every training on two processes, as torchrun starts them, through the command: its checkpoint and its log."""
-    lines = []
-    for number, job in enumerate(jobs):
-        named = ("model", "data", "method", "batch", "epochs", "gamma", "rho", "momentum", "dtype", "device", "threads")
-        settings = [text for name in (*named, "perturbation") for text in (f"--{name}", str(getattr(job, name)))]
-        files = ["--out", str(folder / f"{number}.csv"), "--checkpoint", str(folder / f"{number}.pt")]
-        lines.append(["net", "train", *settings, *files])
-    # One pair of processes takes all jobs, each at a port of its own: torch is slow to start.
-    script = (
-        "import os\nfrom ravine.cli import run_command\n"
-        f"for port, line in zip({free_ports(len(jobs))!r}, {lines!r}):\n"
-        "    os.environ['MASTER_PORT'] = str(port)\n"
-        "    assert run_command(line) == 0, line\n"
-    )
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+def pair(arguments: list[str], meeting: dict[str, str]) -> list[tuple[int, str, str]]:
+    """Two processes of one world, to their ends: exit codes, and what was said on stdout and stderr."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", script],
+            [sys.executable, *arguments],
             cwd=ROOT,
             env={**os.environ, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
@@ -97,9 +105,31 @@ def launch(folder: Path, jobs: list[Training]) -> list[tuple[dict[str, Any], str
         for process in processes:
             process.kill()
             process.communicate()
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert said[0][0].count("wrote") == len(jobs)
-    assert said[1][0] == "", "only the first process speaks"
+    return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
+
+
+def launch(folder: Path, jobs: list[Training]) -> list[tuple[dict[str, Any], str]]:
+    """Every training on two processes, as torchrun starts them, through the command: its checkpoint and its log."""
+    lines = []
+    for number, job in enumerate(jobs):
+        named = ("model", "data", "method", "batch", "epochs", "gamma", "rho", "momentum", "dtype", "device", "threads")
+        settings = [
+            text for name in (*named, "chunk", "perturbation") for text in (f"--{name}", str(getattr(job, name)))
+        ]
+        files = ["--out", str(folder / f"{number}.csv"), "--checkpoint", str(folder / f"{number}.pt")]
+        lines.append(["net", "train", *settings, *files])
+    # One pair of processes takes all jobs, each at a port of its own: torch is slow to start.
+    script = (
+        "import os\nfrom ravine.cli import run_command\n"
+        f"for port, line in zip({free_ports(len(jobs))!r}, {lines!r}):\n"
+        "    os.environ['MASTER_PORT'] = str(port)\n"
+        "    assert run_command(line) == 0, line\n"
+    )
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    said = pair(["-W", "error", "-c", script], meeting)
+    assert [code for code, *_ in said] == [0, 0], said
+    assert said[0][1].count("wrote") == len(jobs)
+    assert said[1][1] == "", "only the first process speaks"
     return [
         (torch.load(folder / f"{number}.pt", weights_only=True), (folder / f"{number}.csv").read_text())
         for number in range(len(jobs))
@@ -116,7 +146,9 @@ JOBS = {
     "average": replace(TRAINING, method="multi-sam:steps=2,descent=average"),
     "rank": replace(TRAINING, perturbation="rank", momentum=0.0),
     "growing": replace(TRAINING, method="usam", batch="doubling:start=1,every=20,most=9"),
-    "normalised": replace(TRAINING, model="resnet18:width=2", data="digits:test=0.98", epochs=1, batch=12),
+    "normalised": replace(TRAINING, model="resnet18:width=2", data="digits:test=0.98", epochs=1, batch=13, chunk=6),
+    # Halves of 8 and 9 examples in one chunk and in two.
+    "awkward": replace(TRAINING, model=f"{__file__}:awkward", chunk=8),
 }
 
 
@@ -141,7 +173,7 @@ def nudged_run(training: Training, monkeypatch: pytest.MonkeyPatch) -> Run:
         return train(training)
 
 
-@pytest.mark.parametrize("name", ["sam", "gsam", "average", "growing"])
+@pytest.mark.parametrize("name", ["sam", "gsam", "average", "growing", "awkward"])
 def test_two_processes_are_one(
     name: str, two: dict[str, tuple[dict[str, Any], str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +228,17 @@ def test_batch_statistics_are_those_of_the_first_process(two: dict[str, tuple[di
     state, text = two["normalised"]
     assert torch.isfinite(vector(state)).all()
     assert len(text.splitlines()) == 3
+
+
+def test_a_fault_of_one_process_is_said_by_it_and_ends_the_other(tmp_path: Path) -> None:
+    line = ["-m", "ravine", "net", "train", "--model", f"{__file__}:fails_alone", "--data", TRAINING.data]
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0])}
+    first, second = pair([*line, "--out", str(tmp_path / "run.csv"), "--threads", "1", "--device", "cpu"], meeting)
+    assert first == (2, "", "ravine: another of the processes has ended, so this one must; it says why\n")
+    assert second[:2] == (2, "")
+    assert second[2].endswith(", in training with ValueError: only here\n")
+    assert second[2].count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_torchrun_says() -> None:

@@ -162,6 +162,14 @@ STILL = Objective(
         (lambda o: worst_sharpness(o, o.start, 0.0), "rho must be a positive finite number, got 0.0"),
         (lambda o: ascent_sharpness(o, o.start, 0.1), "nonzero gradient"),
         (lambda o: average_sharpness(o, o.start, 0.1, directions=1), "directions must be a whole number >= 2, got 1"),
+        # Of a step along an infinite gradient no length is short enough: the search would not end.
+        (
+            lambda o: inner_maximum(mlp(), mlp().start, 1e300),
+            r"rho must be so small that f stays finite .* got 1e\+300",
+        ),
+        (lambda o: ascent_rise(mlp(), mlp().start, 1e300), "rho must be so small that f stays finite"),
+        (lambda o: average_sharpness(mlp(), mlp().start, 1e300), "rho must be so small that f stays finite"),
+        (lambda o: quadratic_model(mlp(), mlp().start, 1e300), "rho must be so small that f stays finite"),
         (lambda o: quadratic_model(o, o.start, -0.1), "rho must be a finite number >= 0, got -0.1"),
     ],
 )

@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ from experiments.net.checkpoint import read_checkpoint, write_checkpoint
 from experiments.net.seeds import permutation
 from experiments.net.train import COLUMNS, Run, Training, train
 from problems.errors import InputError
+from ravine.cli import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOBS = "blobs:n=50,d=4,classes=3,spread=0.5"
@@ -459,7 +461,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         stream.write(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=r"run.csv' cannot be written \(No space left on device\); what"):
         files.write_whole(target, fail)
     assert target.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
@@ -525,3 +527,234 @@ def test_cuda_takes_the_same_steps() -> None:
     assert torch.equal(flat(other.model), flat(again.model))
     # Twelve steps in float64 with sums in another order.
     assert float((flat(one.model) - flat(other.model).cpu()).norm()) <= 1e-12 * float(flat(one.model).norm())
+
+
+# -- what a user's network may do in training --
+
+ODD = """
+import torch
+from torch import nn
+
+class Odd(nn.Module):
+    def __init__(self, outputs, what):
+        super().__init__()
+        self.last = nn.Linear(4, outputs)
+        self.unused = nn.Linear(1, 1)
+        self.what = what
+    def forward(self, x):
+        found = self.last(x)
+        if not self.training:
+            return found
+        if self.what == "asserts":
+            assert not self.training, "not trained"
+        if self.what == "keyed":
+            return {}["x"]
+        if self.what == "exits":
+            raise SystemExit(0)
+        if self.what == "in_place":
+            found = torch.exp(found)
+            return found.add_(found.exp()).mul_(2)
+        return {"detached": found.detach(), "pair": (found,), "narrow": found[:, :1]}[self.what]
+
+for what in ("asserts", "keyed", "exits", "detached", "pair", "narrow", "in_place"):
+    globals()[what] = lambda shape, outputs, what=what: Odd(outputs, what)
+
+class Counting(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.last = nn.Linear(4, outputs)
+        self.register_buffer("count", torch.zeros(()), persistent=False)
+    def forward(self, x):
+        if self.training:
+            self.count += 1
+        return self.last(x) * (1 + 0.01 * self.count)
+
+def counting(shape, outputs):
+    return Counting(outputs)
+
+class Extra(Counting):
+    def get_extra_state(self):
+        return {"kept": 1}
+
+def extra(shape, outputs):
+    return Extra(outputs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("asserts", "fails in line 16, in training with AssertionError: not trained"),
+        ("keyed", "fails in line 18, in training with KeyError: 'x'"),
+        ("exits", "calls for exit in line 20, in training"),
+        ("in_place", "fails, in training with RuntimeError: one of the variables needed for gradient computation"),
+        ("detached", "must give outputs that depend on its parameters in training, got outputs without a gradient"),
+        ("pair", r"must give outputs of shape \(16, 3\) for 16 inputs, in training too, got tuple"),
+        ("narrow", r"must give outputs of shape \(16, 3\) for 16 inputs, in training too, got \(16, 1\)"),
+    ],
+)
+def test_a_network_that_fails_in_training_alone(name: str, pattern: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(ODD)
+    with pytest.raises(InputError, match=pattern) as caught:
+        train(replace(SMALL, model=f"{file}:{name}"), out=tmp_path / "run.csv", checkpoint=tmp_path / "run.pt")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.py"]
+
+
+def test_outputs_that_would_broadcast_are_refused(tmp_path: Path) -> None:
+    """The squared loss would take one column for three without a word."""
+    file = tmp_path / "odd.py"
+    file.write_text(ODD)
+    with pytest.raises(InputError, match=r"must give outputs of shape \(16, 3\)"):
+        train(replace(SMALL, model=f"{file}:narrow", loss="squared"))
+
+
+def test_buffers_that_are_not_in_the_state_dict_are_kept_too(tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(ODD)
+    training, kept = replace(SMALL, model=f"{file}:counting"), tmp_path / "run.pt"
+    whole = train(training)
+    train(replace(training, epochs=1), checkpoint=kept)
+    again = train(training, checkpoint=kept, resume=True)
+    assert torch.equal(flat(again.model), flat(whole.model))
+    assert [row[:-1] for row in again.rows] == [row[:-1] for row in whole.rows]
+
+
+def test_a_state_that_could_not_be_read_again_is_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(ODD)
+    training = replace(SMALL, model=f"{file}:extra")
+    with pytest.raises(InputError, match="must keep its state in parameters and buffers for a checkpoint, got dict as"):
+        train(training, checkpoint=tmp_path / "run.pt")
+    assert not (tmp_path / "run.pt").exists()
+    assert train(training).finished
+
+
+def test_the_fingerprint_is_of_the_file_that_ran(tmp_path: Path) -> None:
+    """An edit while the run goes on makes the file that of another run."""
+    file, kept = tmp_path / "odd.py", tmp_path / "run.pt"
+    file.write_text(ODD)
+    training = replace(SMALL, model=f"{file}:counting")
+
+    def edit(run: Run) -> None:
+        file.write_text(ODD.replace("0.01", "0.02"))
+
+    train(training, checkpoint=kept, on_start=edit)
+    with pytest.raises(InputError, match="is of another run: its model file is"):
+        train(training, checkpoint=kept, resume=True)
+    file.write_text(ODD)
+    assert train(training, checkpoint=kept, resume=True).finished
+
+
+# -- extremes --
+
+
+def test_large_numbers_that_are_fine() -> None:
+    run = train(replace(SMALL, seed=10**30, chunk=10**300, epochs=1))
+    assert run.diverged is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "pattern"),
+    [
+        ({"threads": 10**6}, "threads must be at most 1024, got 1000000"),
+        ({"gamma": 1e39}, "gamma and weight_decay must lie within float32, got 1e\\+39 and 0"),
+        ({"weight_decay": 1e39}, "gamma and weight_decay must lie within float32, got 0.1 and 1e\\+39"),
+        ({"model": "mlp:width=1000000"}, "model 'mlp:width=1000000' needs .* GiB; at most .* GiB is allowed here"),
+        ({"model": "mlp:width=1e30"}, "width of model 'mlp' must be at most 1000000, got 1"),
+        ({"model": "mlp:depth=1e8"}, "depth of model 'mlp' must be at most 10000, got 100000000"),
+        ({"data": "teacher-student:noise=1e308"}, "has targets that are NaN, infinite or too large for torch.float32"),
+    ],
+)
+def test_numbers_that_are_too_large(changes: dict[str, Any], pattern: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=pattern) as caught:
+        train(replace(SMALL, dtype="float32", **changes), out=tmp_path / "run.csv")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_that_runs_out_in_a_pass_is_no_fault_of_the_network(tmp_path: Path) -> None:
+    file = tmp_path / "greedy.py"
+    file.write_text(ODD.replace('self.what == "asserts"', "torch.empty(2**55) is None"))
+    with pytest.raises(MemoryError, match="can't allocate memory"):
+        train(replace(SMALL, model=f"{file}:keyed"))
+
+
+# -- files that cannot be written --
+
+LIMITED = """
+import resource, signal, sys
+from ravine.cli import run_command
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+sys.exit(run_command(sys.argv[1:]))
+"""
+
+
+def test_a_disk_without_room_is_one_sentence(tmp_path: Path) -> None:
+    """A limit on the size of a file, which torch.save meets in the middle as it would meet a full disk."""
+    out, kept = tmp_path / "run.csv", tmp_path / "run.pt"
+    first = replace(KILLED, model="mlp:width=200,depth=1", epochs=1, batch=100, rho=0.1)
+    train(first, checkpoint=kept)
+    before = kept.read_bytes()
+    line = command(replace(first, epochs=2), out, kept, 0)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *line[3:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    sentence = f"ravine: file '{kept}' cannot be written (File too large); what stood there is untouched\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+    assert kept.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_two_writers_of_one_file_wait_for_each_other(tmp_path: Path) -> None:
+    """Each file is whole, whoever wrote it; the second must not empty what the first is writing."""
+    target = tmp_path / "run.pt"
+    half, second = threading.Event(), threading.Event()
+
+    def slow(stream: Any) -> None:
+        stream.write(b"a" * 1000)
+        stream.flush()
+        half.set()
+        # Long enough for the other to begin; it cannot end before this one does.
+        second.wait(0.3)
+        stream.write(b"a" * 1000)
+
+    def other() -> None:
+        half.wait()
+        files.write_whole(target, lambda stream: stream.write(b"b" * 10))
+        second.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    whole: list[bytes] = []
+    real = os.replace
+
+    def watched(source: Any, place: Any) -> None:
+        whole.append(Path(source).read_bytes())
+        real(source, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", watched)
+        files.write_whole(target, slow)
+        thread.join()
+    assert whole == [b"a" * 2000, b"b" * 10]
+    assert target.read_bytes() == b"b" * 10
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_interruption_names_a_checkpoint_only_if_there_is_one(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Run:
+        if there:
+            (tmp_path / "run.pt").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("experiments.net.train.train", interrupted)
+    assert run_command(command(SMALL, tmp_path / "run.csv", tmp_path / "run.pt", 0)[3:]) == 130
+    kept = f"ravine: what was kept is in {tmp_path / 'run.pt'}, --resume takes it up\n"
+    # That it was interrupted is said by the command line itself.
+    assert capsys.readouterr().err == (kept if there else "")

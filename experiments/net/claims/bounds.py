@@ -29,25 +29,40 @@ from theory.samplings import samplings
 
 SAMPLING = "tau-nice:tau=32"
 
-INSTANCES = 2
-"""M of the betting test: both claims of this file are sampled."""
+NETWORKS = 2, 4
+"""On which each bound is looked at, quick and full."""
+
+INSTANCES = 2 * 2 * NETWORKS[1]
+"""M of the betting test, at most: two claims, and of each network the bound and the control."""
 
 MOST = 256
 """Copies of one run at most."""
 
 
-def _pilot(objective: Objective, x0: Tensor, method: str, gamma: float, rho: float, steps: int) -> list[Tensor]:
+def _pilot(
+    objective: Objective,
+    x0: Tensor,
+    method: str,
+    gamma: float,
+    rho: float,
+    lam: float | None,
+    steps: int,
+    sampling: str = SAMPLING,
+) -> list[Tensor]:
     """Points where the constants are measured: along a few copies of the run, before and after the ascent step."""
     problem = NetworkProblem(objective, name="pilot", L=1.0)
-    sampling = samplings.build(SAMPLING, problem=problem)
-    setting = network_setting(problem, sampling=sampling, method=methods.build(method), gamma=gamma, rho=rho, x0=x0)
+    setting = network_setting(
+        problem, sampling=samplings.build(sampling, problem=problem), method=methods.build(method), gamma=gamma,
+        rho=rho, lam=lam, x0=x0,
+    )  # fmt: skip
+    mixing = float(setting.lam.at(0))
     times = np.unique(np.linspace(0, steps, 5).astype(int))
     points = NetworkLab(objective, range(3)).iterates(setting, times).reshape(-1, objective.d)
     found = [problem._tensor(point) for point in points]
     raised = []
     for x in found:
         g = objective.gradient(x)
-        raised.append(x + rho * g / g.norm())
+        raised.append(x + rho * ((1 - mixing) * g + mixing * g / g.norm()))
     return [*found, *raised]
 
 
@@ -58,8 +73,7 @@ def _case(
     whole = samplings.build("full", problem=NetworkProblem(objective, name="pilot", L=1.0))
     rough = measured_constants(objective, [x0], whole)
     gamma, rho = part / rough.L, 0.1 / rough.L
-    pilot = method if method != "unified-sam" else "sam"
-    points = _pilot(objective, x0, pilot, gamma, rho, steps)
+    points = _pilot(objective, x0, method, gamma, rho, lam, steps)
     problem = NetworkProblem(objective, name=f"{MODEL} on digits", L=rough.L)
     sampling = samplings.build(SAMPLING, problem=problem)
     constants = measured_constants(objective, points, sampling)
@@ -74,35 +88,44 @@ def _case(
 def weighted_gradient(effort: Effort) -> Sequence[Seen | Judged]:
     """sum_t gamma_t E||grad f(x_t)||^2 of GSAM against gsam/weighted-gradient."""
     objective = digits_objective("cross-entropy")
-    x0 = digits_starts(effort.seed, 1)[0]
     claim = claims["gsam/weighted-gradient"]
-    case = _case(claim, objective, x0, "gsam:alpha=0.1", part=0.3, steps=effort.pick(60, 300))
 
-    def evidence(scale: Mapping[str, float]) -> Evidence:
+    def evidence(case: Case, scale: Mapping[str, float]) -> Evidence:
         return trial_evidence(
             "weighted sum", replace(case, scale=scale), seed=effort.seed, instances=INSTANCES, progress=Progress(),
             budget=float(MOST * case.steps), lab=lambda copies: NetworkLab(objective, copies, effort.seed),
         )  # fmt: skip
 
-    return [
-        Judged(evidence({}), name="weighted sum of squared gradients"),
-        Judged(evidence({"rate": 20.0}), control=True, name="twenty times faster"),
-    ]
+    found = []
+    for seed, x0 in _networks(effort):
+        case = _case(claim, objective, x0, "gsam:alpha=0.1", part=0.3, steps=effort.pick(60, 300))
+        found += [
+            Judged(evidence(case, {}), name=f"weighted sum of squared gradients, network {seed}"),
+            Judged(evidence(case, {"rate": 20.0}), control=True, name=f"twenty times faster, network {seed}"),
+        ]
+    return found
+
+
+def _networks(effort: Effort) -> list[tuple[int, Tensor]]:
+    """Seeds and the starts of their networks."""
+    count = effort.pick(*NETWORKS)
+    return list(enumerate(digits_starts(effort.seed, count), start=effort.seed))
 
 
 def nonconvex(effort: Effort) -> Sequence[Seen | Judged]:
     """The weighted average of E||grad f(x_t)||^2 of Unified SAM, lam = 1/2, against unified-sam/nonconvex."""
     objective = digits_objective("cross-entropy")
-    x0 = digits_starts(effort.seed, 1)[0]
     claim = claims["unified-sam/nonconvex"]
-    case = _case(claim, objective, x0, "unified-sam", part=0.1, steps=effort.pick(120, 600), lam=0.5)
-    return [
-        Judged(_averaged(case, objective, effort), name="weighted average of squared gradients"),
-        Judged(
-            _averaged(replace(case, scale={"descent": 0.02, "noise": 0.02, "radius": 0.02}), objective, effort),
-            control=True, name="a fiftieth of the bound",
-        ),
-    ]  # fmt: skip
+    fiftieth = dict.fromkeys(("descent", "noise", "radius"), 0.02)
+    found = []
+    for seed, x0 in _networks(effort):
+        case = _case(claim, objective, x0, "unified-sam", part=0.1, steps=effort.pick(120, 600), lam=0.5)
+        broken = _averaged(replace(case, scale=fiftieth), objective, effort)
+        found += [
+            Judged(_averaged(case, objective, effort), name=f"weighted average of squared gradients, network {seed}"),
+            Judged(broken, control=True, name=f"a fiftieth of the bound, network {seed}"),
+        ]
+    return found
 
 
 def _averaged(case: Case, objective: Objective, effort: Effort) -> Evidence:
@@ -124,8 +147,9 @@ def _averaged(case: Case, objective: Objective, effort: Effort) -> Evidence:
         return np.asarray(curve(case.facts, horizons, scale))
 
     outcome = betting.sequential_test(
-        draw, bound(case.scale), instances=INSTANCES, first=sampled.FIRST_REPLICATES, most=MOST
-    )
+        draw, bound(case.scale), instances=INSTANCES, rare=horizons * case.facts.least_probability,
+        first=sampled.FIRST_REPLICATES, most=MOST,
+    )  # fmt: skip
     return sampled.judged(case, "network", outcome, horizons, bound, show_last=True)
 
 

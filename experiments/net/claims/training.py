@@ -11,6 +11,7 @@ from experiments.net.curvature import eigenpairs
 from experiments.net.digits import digits_objective, digits_starts
 from experiments.net.ensemble import train
 from experiments.verify.verdict import Values
+from problems.errors import InputError
 from theory.samplings import samplings
 
 RULES = ("sgd", "sam", "usam", "ssam:ascent=unnormalised", "ssam:ascent=normalised")
@@ -20,7 +21,10 @@ HALVED = 0.5
 
 
 def longest_steps(effort: Effort) -> dict[str, Values]:
-    """For each rule and seed the longest step of a grid with which, and with every shorter one, the run trains."""
+    """For each rule and seed the longest step of a grid with which, and with every shorter one, the run trains.
+
+    Raises InputError where that is an end of the grid: all that is known then is on which side of it the step lies.
+    """
     objective = digits_objective("squared")
     grid = np.geomspace(0.05, 5.0, effort.pick(17, 33))
     x0 = digits_starts(effort.seed, effort.seeds)
@@ -34,7 +38,11 @@ def longest_steps(effort: Effort) -> dict[str, Values]:
         with np.errstate(invalid="ignore"):
             trained = (run.loss[:, 1] < HALVED * run.loss[:, 0]).reshape(effort.seeds, len(grid))
         last = np.where(trained.all(axis=1), len(grid), np.argmin(trained, axis=1)) - 1
-        found[rule] = np.where(last >= 0, grid[np.maximum(last, 0)], grid[0] / 2)
+        if (last < 0).any() or (last == len(grid) - 1).any():
+            raise InputError(
+                f"the longest step of {rule} must lie within the grid {grid[0]:g}..{grid[-1]:g}, got an end of it"
+            )
+        found[rule] = grid[last]
     return found
 
 
