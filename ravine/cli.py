@@ -17,6 +17,7 @@ from ravine.commands import (  # noqa: F401
     bench_scaling,
     catalogue,
     check,
+    derive,
     doctor,
     figures,
     net,
@@ -30,6 +31,7 @@ from ravine.commands import (  # noqa: F401
     search,
     sweep,
     verify,
+    worst_case,
 )
 from ravine.commands.common import AGREE, BAD_INPUT, INTERRUPTED, app
 

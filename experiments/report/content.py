@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from experiments.verify.routes import RUNS
-from experiments.verify.verdict import AGREES, Evidence, Verdict
+from experiments.verify.verdict import AGREES, CLASS, Evidence, Verdict
 from experiments.verify.verify import ClaimResult, Row
 from theory.claim import Finding, Hypothesis, Measure, claims
 from theory.left_out import LEFT_OUT
@@ -64,7 +64,7 @@ def report_content(results: Sequence[ClaimResult], about: dict[str, Any]) -> dic
         "about": about,
         "summary": {
             "claims": len(results),
-            "instances": sum(len({row.evidence.instance for row in result.rows}) for result in results),
+            "instances": sum(result.instances for result in results),
             "verdicts": _counted(results),
             "controls": len(controls),
             "controls_refuted": sum(control.refuted for control in controls),
@@ -292,7 +292,9 @@ def _routes(result: ClaimResult) -> list[dict[str, Any]]:
                 "ratio": max(ratios) if ratios else None,
                 "replicates": max(e.replicates for e in evidence),
                 "digits": _digits(evidence),
-                "reasons": sorted({e.reason for e in evidence if e.verdict is Verdict.INCONCLUSIVE}),
+                "reasons": sorted(
+                    {e.reason for e in evidence if e.verdict is Verdict.INCONCLUSIVE or e.origin == CLASS}
+                ),
                 "seconds": sum(row.seconds for row in rows),
             }
         )

@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.verify.check import CheckResult, Prepared
+from experiments.verify.class_wide import WORST_CASE
 from experiments.verify.routes import RUNS, UNAVAILABLE
-from experiments.verify.verdict import AGREES, Evidence, Verdict
+from experiments.verify.verdict import AGREES, CLASS, Evidence, Verdict
 from experiments.verify.verify import ClaimResult, worst_of
+from experiments.verify.written_proof import CHECKED, DERIVATION
 from theory.claim import claims
 
 
@@ -69,6 +71,18 @@ def verify_lines(results: Sequence[ClaimResult]) -> Iterator[str]:
             t = f"{row.at:.0f}" if row.route in RUNS and np.isfinite(row.at) else "-"
             ratio = f"{row.ratio:.4f}" if np.isfinite(row.ratio) else "-"
             yield f"{problems:<16}{method:<21}{t:>8} {number(row.measured):>10} {number(row.bound):>10} {ratio:>8}"
+        yield from _class_lines(result)
+
+
+def _class_lines(result: ClaimResult) -> Iterator[str]:
+    """What was said of every instance at once: derivations, worst cases over a class."""
+    proofs = [e for e in result.evidence if e.origin == CLASS and e.route == DERIVATION]
+    if proofs:
+        good = sum(e.verdict is Verdict.CONSISTENT for e in proofs)
+        said = CHECKED if good == len(proofs) else f"{good} of {len(proofs)} derivations hold"
+        yield f"  {'every instance':<14}{said}"
+    for row in (e for e in result.evidence if e.origin == CLASS and e.route == WORST_CASE):
+        yield f"  {'every function':<14}{shorten(row.reason, 62, placeholder='…')}"
 
 
 def sharpness_lines(results: Sequence[ClaimResult]) -> Iterator[str]:

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 
+CLASS = "class"
+"""The origin of evidence about every instance at once: a derivation, a worst case over a class of functions."""
+
+
 class Critical(NamedTuple):
     """Where a strengthened bound first fails as one named constant is scaled: both ends of the interval, equal unless
     draws are involved. up: larger scales strengthen (a rate, a step limit); otherwise smaller ones do."""

@@ -15,9 +15,12 @@ from threadpoolctl import threadpool_limits
 from experiments.engine.run import Progress
 from experiments.store import Store
 from theory.claim import Claim, Control, Instance, Kind, claims
+from theory.derivation import derivations
 from theory.setting import facts_of
+from theory.worst_case.estimation import available
 
 from .case import Case, case_of
+from .class_wide import WORST_CASE, settings_of, worst_case_evidence
 from .corpus import corpus_case, entries
 from .critical import replayed
 from .record import case_key, evidence_as_record, evidence_from_record
@@ -25,7 +28,8 @@ from .routes import UNAVAILABLE, Means, routes_of, take
 from .search import search
 from .sharpness import Sharpness, as_numbers, profile
 from .trials import TRIAL
-from .verdict import Evidence, Verdict
+from .verdict import CLASS, Evidence, Verdict
+from .written_proof import DERIVATION, derivation_evidence
 
 Profile = Literal["quick", "full"]
 
@@ -38,8 +42,9 @@ EVALUATIONS = {"quick": 0, "full": 1500}
 
 @dataclass(frozen=True)
 class Row:
-    """Evidence with where it came from. case: what was compared, None for a search. route, key: under which a store
-    keeps it; key is empty without a store. seconds: what it took when it was measured."""
+    """Evidence with where it came from. case: what was compared, None for a search and for evidence about every
+    instance. route, key: under which a store keeps it; key is empty without a store. seconds: what it took when it was
+    measured."""
 
     evidence: Evidence
     case: Case | None
@@ -87,6 +92,11 @@ class ClaimResult:
         return tuple(row.evidence for row in self.rows)
 
     @property
+    def instances(self) -> int:
+        """How many instances were measured; evidence about all of them at once is none of these."""
+        return len({e.instance for e in self.evidence if e.origin != CLASS})
+
+    @property
     def worst(self) -> Evidence | None:
         """The evidence closest to violating the bound, decisive verdicts first."""
         return worst_of(self.evidence)
@@ -103,7 +113,7 @@ class ClaimResult:
             "reason": self.reason,
             "sharpness": as_numbers(self.sharpness),
             "sharpness_profile": [s.as_json() for s in self.sharpness],
-            "instances": len({e.instance for e in self.evidence}),
+            "instances": self.instances,
             "evidence": [e.as_json() for e in self.evidence],
             "controls": [{"name": c.name, "refuted": c.refuted, "by": c.by} for c in self.controls],
             "worst": worst.as_json() if worst else None,
@@ -116,10 +126,11 @@ _SEVERITY = {Verdict.VIOLATED: 2, Verdict.INCONCLUSIVE: 1}
 
 def worst_of(evidence: Sequence[Evidence]) -> Evidence | None:
     """The row to show first: violated, then inconclusive, then the largest measured/bound among runs."""
-    if not evidence:
+    measured = [e for e in evidence if e.origin != CLASS] or list(evidence)
+    if not measured:
         return None
     return max(
-        evidence,
+        measured,
         key=lambda e: (
             _SEVERITY.get(e.verdict, 0),
             not e.route.startswith("exact one-step"),
@@ -146,7 +157,8 @@ class _Job:
 
 
 CORPUS, SEARCH = "corpus", "search"
-"""Besides the routes of `routes`: every exact measurement of a stored instance, and a fresh search for a constant."""
+"""Besides the routes of `routes`: every exact measurement of a stored instance, and a fresh search for a constant.
+`written_proof` and `class_wide` have the two routes that speak of every instance at once."""
 
 
 def _seed(seed: int, *words: str) -> list[int]:
@@ -194,6 +206,9 @@ def plan(ids: Sequence[str], *, seed: int, profile: Profile) -> list[_Job]:
             jobs += [_instance_job(claim, family.draw(rng, claim)) for _ in range(count)]
         jobs += [_Job(claim, corpus_case(claim, entry), (CORPUS,)) for entry in entries(claim_id)]
         jobs += [_control_job(claim, control) for control in claim.controls]
+        jobs += [_Job(claim, None, (f"{DERIVATION} {d.id}",)) for d in derivations.of(claim_id)]
+        if available() and settings_of(claim, profile):
+            jobs += [_Job(claim, None, (WORST_CASE,))]
         if EVALUATIONS[profile] and claim.searchable:
             jobs += [_Job(claim, None, (f"{SEARCH} {name}",)) for name in claim.named_constants]
     return jobs
@@ -236,6 +251,10 @@ def run_job(job: _Job, shared: _Plan) -> None:
 
 def _key(job: _Job, route: str, shared: _Plan) -> str:
     if job.case is None:
+        if route.startswith(DERIVATION):
+            return "every instance"
+        if route == WORST_CASE:
+            return f"every function of a class, profile {shared.profile}"
         return f"{EVALUATIONS[shared.profile]} evaluations, seed {shared.seed}"
     control = job.control.name if job.control is not None else ""
     budget = BUDGET[shared.profile]
@@ -243,6 +262,10 @@ def _key(job: _Job, route: str, shared: _Plan) -> str:
 
 
 def _take(job: _Job, route: str, shared: _Plan) -> Evidence | None:
+    if route.startswith(DERIVATION):
+        return derivation_evidence(derivations[route.removeprefix(f"{DERIVATION} ")])
+    if route == WORST_CASE:
+        return worst_case_evidence(job.claim, settings_of(job.claim, shared.profile))
     if job.case is None:
         name = route.removeprefix(f"{SEARCH} ")
         return _searched(job.claim, name, shared.seed, EVALUATIONS[shared.profile], shared.progress)
@@ -276,8 +299,10 @@ def judge(claim: Claim, evidence: Sequence[Evidence], controls: Sequence[Control
         again = f"; replay: {claims.replay_command(claim.id, violated[0].replay)}" if violated[0].replay else ""
         return Verdict.VIOLATED, violated[0].reason + again
     # A route that is not available says nothing either way; the other route of the instance must then speak.
-    spoken = [e for e in evidence if not e.reason.startswith(UNAVAILABLE)]
-    silent = [e for e in spoken if e.verdict is Verdict.INCONCLUSIVE]
+    # What speaks of every instance at once stands beside measurements, never in their place.
+    available_rows = [e for e in evidence if not e.reason.startswith(UNAVAILABLE)]
+    silent = [e for e in available_rows if e.verdict is Verdict.INCONCLUSIVE]
+    spoken = [e for e in available_rows if e.origin != CLASS]
     if silent or not spoken:
         return Verdict.INCONCLUSIVE, silent[0].reason if silent else evidence[0].reason if evidence else "no evidence"
     if claim.kind is Kind.ORDER:

@@ -61,8 +61,10 @@ def verify(
     from experiments.engine.run import Progress
     from experiments.report.tables import sharpness_lines, verify_lines
     from experiments.store import Store, code_fingerprint
+    from experiments.verify.class_wide import UNAVAILABLE_SENTENCE
     from experiments.verify.verify import verify as run_verify
     from ravine.progress import reporting
+    from theory.worst_case.estimation import available
 
     started = time.perf_counter()
     fingerprint = code_fingerprint([added] if added else []) if store is not None else ""
@@ -92,7 +94,7 @@ def verify(
         if result.reason:
             text = f"{result.claim.id}: {result.verdict.value}: {result.reason}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-    rows = sum(len({e.instance for e in r.evidence}) for r in results)
+    rows = sum(r.instances for r in results)
     controls = [c for r in results for c in r.controls]
     refuted = sum(c.refuted for c in controls)
     console.print(
@@ -100,6 +102,8 @@ def verify(
         f"seed {first}, profile {profile}, {seconds:.0f} s",
         highlight=False,
     )
+    if not available():
+        console.print(UNAVAILABLE_SENTENCE, highlight=False, markup=False, soft_wrap=True)
     return exit_code(results)
 
 

@@ -124,7 +124,7 @@ claims.add(
         statement=(
             r"z_{j+1}=z_j+\tfrac\rho n\,\widehat{\nabla f}(z_j):\quad"
             r"\nabla f(z_n)=\prod_{j<n}\Big(I+\frac{\rho}{n\|\nabla f(z_j)\|}H\Big)\nabla f(x);\quad"
-            r"\nabla f(x)\text{ an eigenvector: the same for every }n"
+            r"\nabla f(x)\text{ an eigenvector},\ \lambda\ge0\text{: the same for every }n"
         ),
         hypotheses=(*BASE,),
         measure=Measure.OWN,

@@ -193,8 +193,9 @@ claims.add(
             Control("one part in 10^9 off, along a run", stuck, "run", scale={"speed": 1 + 1e-9}),
         ),
         remarks=(
-            "For gamma h < 1 the saddle repels GD always, USAM and unnormalised SSAM where rho h < 1, SAM and "
-            "normalised SSAM at distances |y| > rho: renormalising changes the speed, not the basin.",
+            "For gamma h < 1 the saddle repels GD always, unnormalised SSAM where rho h < 1, USAM there and, by "
+            "overshooting, where gamma h (rho h - 1) > 2; SAM and normalised SSAM stay within |y| <= rho and leave "
+            "from outside. Where USAM does not overshoot, renormalising changes the speed, not the basin.",
             "Where rho h = 1 exactly (or |y| = rho) the perturbed gradient is 0 and the rules do not move.",
         ),
     )

@@ -1,0 +1,161 @@
+"""A derivation as text for the terminal and as LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import sympy as sp
+
+from theory.derivation import AnyStep, Derivation, Factor, Limit, Monotone, Quadratic, Step
+from theory.inner_product import SquaredNorm
+
+RELATIONS = {"<=": r"\le", ">=": r"\ge", "=": "=", "<": "<", ">": ">"}
+
+PREAMBLE = r"""\documentclass{article}
+\usepackage{amsmath,amssymb}
+\usepackage[margin=2cm]{geometry}
+\setlength{\parindent}{0pt}
+\allowdisplaybreaks
+\begin{document}
+"""
+
+
+def latex(expression: sp.Expr, names: Mapping[str, str]) -> str:
+    """The expression; vectors and symbols by their LaTeX names."""
+    symbols = {symbol: _symbol(symbol.name, names) for symbol in expression.free_symbols}
+    return str(sp.latex(expression, symbol_names=symbols))
+
+
+def _symbol(name: str, names: Mapping[str, str]) -> str:
+    if name in names:
+        return names[name]
+    if inner := re.fullmatch(r"<(.+),(.+)>", name):
+        return r"\langle " + ", ".join(_symbol(part, names) for part in inner.groups()) + r"\rangle"
+    if norm := re.fullmatch(r"\|(.+)\|\^2", name):
+        return r"\|" + _symbol(norm.group(1), names) + r"\|^2"
+    if name == "lam":
+        return r"\lambda"
+    return str(sp.latex(sp.Symbol(name)))
+
+
+def statement_text(step: AnyStep) -> str:
+    """left relation right, on one line."""
+    left, relation, right = step.statement
+    return f"{sp.sstr(left)} {relation} {sp.sstr(right)}"
+
+
+def certificate_text(step: AnyStep) -> str:
+    """Why it follows: what right - left is, or which facts are used."""
+    if isinstance(step, Quadratic):
+        return f"in {step.variable}: {step.leading}, and 4 a c - b^2 >= 0 by {step.discriminant}"
+    if isinstance(step, Monotone):
+        return f"monotone in {step.variable}: slope >= 0 by {step.slope}, {step.ordered}"
+    if isinstance(step, Limit):
+        return f"limit as {step.variable} -> {step.point}{step.direction}"
+    if not step.by:
+        return "both sides are the same expression"
+    return "right - left = " + " + ".join(" * ".join(_factor_text(f) for f in term) for term in step.by)
+
+
+def _factor_text(factor: Factor) -> str:
+    if isinstance(factor, str):
+        return f"[{factor}]"
+    if isinstance(factor, SquaredNorm):
+        inside = " + ".join(f"({sp.sstr(c)})*{name}" if c != 1 else name for name, c in factor.vector.parts)
+        return f"||{inside}||^2"
+    expression = sp.sympify(factor)
+    return sp.sstr(expression) if expression.is_Atom else f"({sp.sstr(expression)})"
+
+
+def text_lines(derivation: Derivation, faults: Mapping[str, str]) -> Iterator[str]:
+    """The derivation for the terminal. faults: by the name of the step, empty where it follows."""
+    yield f"{derivation.id}: {derivation.title}"
+    yield f"  derives   {', '.join(derivation.claims)}"
+    if derivation.covers:
+        yield f"  covers    {derivation.covers}"
+    yield ""
+    yield "given"
+    for given in derivation.given:
+        yield f"  [{given.name}] {sp.sstr(given.expression)} {given.sign} 0"
+        yield f"      {given.kind}: {given.why}"
+    yield ""
+    yield "steps"
+    for number, step in enumerate(derivation.steps, 1):
+        mark = "BROKEN" if faults.get(step.name) else "follows"
+        last = ", the statement" if step.name == derivation.conclusion else ""
+        yield f"  {number}. [{step.name}] {mark}{last}"
+        yield f"      {statement_text(step)}"
+        yield f"      {certificate_text(step)}"
+        if step.why:
+            yield f"      {step.why}"
+        if faults.get(step.name):
+            yield f"      {faults[step.name]}"
+    yield ""
+    for meeting in derivation.meets:
+        yield f"the code has the same formula: {meeting.name}, at {len(meeting.points)} points"
+    for twin in derivation.twins:
+        shown = "false, with a counterexample" if twin.counterexample is not None else "does not follow"
+        yield f"broken twin: {twin.name}: {shown}"
+    for remark in derivation.remarks:
+        yield f"remark: {remark}"
+
+
+def latex_lines(derivation: Derivation) -> Iterator[str]:
+    """The derivation as a section of LaTeX."""
+    names = derivation.latex_names
+    yield rf"\section*{{{_plain(derivation.title)}}}"
+    yield rf"\texttt{{{_plain(derivation.id)}}}, deriving " + ", ".join(
+        rf"\texttt{{{_plain(claim)}}}" for claim in derivation.claims
+    )
+    yield r"\subsection*{Given}"
+    yield r"\begin{itemize}"
+    for given in derivation.given:
+        formula = f"{latex(given.expression, names)} {RELATIONS[given.sign]} 0"
+        yield rf"\item \emph{{{_plain(given.name)}}} ({given.kind}): ${formula}$. {_plain(given.why)}"
+    yield r"\end{itemize}"
+    yield r"\subsection*{Steps}"
+    yield r"\begin{enumerate}"
+    for step in derivation.steps:
+        left, relation, right = step.statement
+        yield rf"\item \emph{{{_plain(step.name)}}}. {_plain(step.why)}"
+        yield rf"\[ {latex(left, names)} {RELATIONS[relation]} {latex(right, names)} \]"
+        yield _certificate_latex(step, names)
+    yield r"\end{enumerate}"
+
+
+def _certificate_latex(step: AnyStep, names: Mapping[str, str]) -> str:
+    if not isinstance(step, Step):
+        return _plain(certificate_text(step))
+    if not step.by:
+        return "Both sides are the same expression."
+    terms = " + ".join(r" \cdot ".join(_factor_latex(factor, names) for factor in term) for term in step.by)
+    return rf"Right minus left is $ {terms} $."
+
+
+def _factor_latex(factor: Factor, names: Mapping[str, str]) -> str:
+    if isinstance(factor, str):
+        return rf"[\text{{{_plain(factor)}}}]"
+    if isinstance(factor, SquaredNorm):
+        inside = " + ".join(
+            (rf"\left({latex(c, names)}\right) " if c != 1 else "") + _symbol(name, names)
+            for name, c in factor.vector.parts
+        )
+        return rf"\left\|{inside}\right\|^2"
+    expression = sp.sympify(factor)
+    return latex(expression, names) if expression.is_Atom else rf"\left({latex(expression, names)}\right)"
+
+
+_SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
+}
+
+
+def _plain(text: str) -> str:
+    """Text with the characters that LaTeX reserves written out."""
+    return "".join(_SPECIAL.get(letter, letter) for letter in text)

@@ -1,0 +1,1 @@
+"""Worst cases over whole classes of functions, by performance estimation (extra `worst-case`)."""
