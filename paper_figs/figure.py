@@ -31,13 +31,14 @@ class Quality:
 class Spec:
     """One figure. name: of its files. caption: what it shows, one or two sentences. measure: quality -> table. draw:
     table -> figure; None where `encode` makes the only picture. encode: ending -> (table -> bytes), for anything but
-    PDF and SVG."""
+    PDF and SVG. needs_solver: measuring takes the extra `worst-case`."""
 
     name: str
     caption: str
     measure: Callable[[Quality], Table]
     draw: Callable[[Table], Figure] | None = None
     encode: tuple[tuple[str, Callable[[Table], bytes]], ...] = ()
+    needs_solver: bool = False
 
 
 def make(spec: Spec, out: Path, quality: Quality = Quality(), *, redraw: bool = False) -> list[Path]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from experiments.exact.stationary import stationary_moments
     from experiments.net.optimizer import SAMFamily
     from experiments.report import style
+    from experiments.verify.brackets import stored as brackets
     from problems.errors import InputError
     from problems.glm import LeastSquaresProblem, LogisticProblem
     from problems.kernel import gap, gradient, keep, step, value
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from theory.samplings import Sampling, samplings
     from theory.schedules import Schedule, read_schedule, schedules
     from theory.setting import Facts, Setting, facts_of, make_setting
+    from theory.worst_case.question import Question as WorstCaseQuestion
+    from theory.worst_case.question import answer as worst_case
+    from theory.worst_case.region import admitted_step, parabola_edge
+    from theory.worst_case.region import edge as contraction_edge
 
     from .api import CheckableClaim, Sharpness, claims, corpus, sharpness, simulate, versions
     from .files import write_whole
@@ -67,8 +72,12 @@ _PLACES = {
     "Schedule": "theory.schedules",
     "Setting": "theory.setting",
     "Sharpness": "ravine.api",
+    "WorstCaseQuestion": "theory.worst_case.question",
+    "admitted_step": "theory.worst_case.region",
     "ascent_flow": "theory.claims.multistep_maximum",
+    "brackets": "experiments.verify.brackets",
     "claims": "ravine.api",
+    "contraction_edge": "theory.worst_case.region",
     "corpus": "ravine.api",
     "curvatures": "theory.dynamics",
     "eigenbasis": "theory.dynamics",
@@ -84,6 +93,7 @@ _PLACES = {
     "make_setting": "theory.setting",
     "methods": "theory.methods.method",
     "multipliers": "theory.dynamics",
+    "parabola_edge": "theory.worst_case.region",
     "potential_above": "theory.dynamics",
     "problems": "problems.problem",
     "quadratic_on_ball": "theory.inner_max",
@@ -104,12 +114,16 @@ _PLACES = {
     "usam_edge": "theory.dynamics",
     "value": "problems.kernel",
     "versions": "ravine.api",
+    "worst_case": "theory.worst_case.question",
     "write_whole": "ravine.files",
 }
 
 _MODULES = {"style": "experiments.report.style"}
 _RENAMED = {
+    "WorstCaseQuestion": "Question",
     "ascent_flow": "flow_end",
+    "brackets": "stored",
+    "contraction_edge": "edge",
     "flow_end": "followed",
     "gsam_parts": "parts",
     "limiting_flow": "limiting",
@@ -118,6 +132,7 @@ _RENAMED = {
     "ssam_longest_step": "longest_step",
     "stability_floor": "floor_of",
     "trap_window": "window",
+    "worst_case": "answer",
 }
 
 __all__ = [
@@ -138,9 +153,13 @@ __all__ = [
     "Schedule",
     "Setting",
     "Sharpness",
+    "WorstCaseQuestion",
     "__version__",
+    "admitted_step",
     "ascent_flow",
+    "brackets",
     "claims",
+    "contraction_edge",
     "corpus",
     "curvatures",
     "eigenbasis",
@@ -156,6 +175,7 @@ __all__ = [
     "make_setting",
     "methods",
     "multipliers",
+    "parabola_edge",
     "potential_above",
     "problems",
     "quadratic_on_ball",
@@ -177,6 +197,7 @@ __all__ = [
     "usam_edge",
     "value",
     "versions",
+    "worst_case",
     "write_whole",
 ]
 

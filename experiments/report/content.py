@@ -10,21 +10,25 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.verify.brackets import ConstantBracket, stored
 from experiments.verify.routes import RUNS
 from experiments.verify.verdict import AGREES, CLASS, Evidence, Verdict
 from experiments.verify.verify import ClaimResult, Row
 from theory.claim import Finding, Hypothesis, Measure, claims
+from theory.derivation import derivations
 from theory.left_out import LEFT_OUT
+from theory.worst_case.estimation import CLASSES
 
 from .figure import drawn_row
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite", "matplotlib")
+LIBRARIES = ("numpy", "scipy", "sympy", "scikit-learn", "numba", "llvmlite", "matplotlib")
 
 LINES = 12
 """Of the table of a curve."""
@@ -164,6 +168,10 @@ def claim_content(result: ClaimResult, papers: Sequence[str]) -> dict[str, Any]:
         "worst": None if worst is None else _worst(claim.id, worst),
         "named_constants": claim.named_constants,
         "sharpness": [{**sharp.as_json(), "command": _command(claim.id, sharp.replay)} for sharp in result.sharpness],
+        "brackets": [_bracket(bracket) for bracket in stored(claim.id)],
+        "derivations": [
+            {"id": d.id, "title": d.title, "steps": len(d.steps), "covers": d.covers} for d in derivations.of(claim.id)
+        ],
         "routes": _routes(result),
         "controls": [
             {
@@ -178,6 +186,19 @@ def claim_content(result: ClaimResult, papers: Sequence[str]) -> dict[str, Any]:
         ],
         "instances": [_instance(claim.id, row) for row in result.rows],
         "seconds": result.seconds,
+    }
+
+
+def _bracket(bracket: ConstantBracket) -> dict[str, Any]:
+    """One constant over a whole class; sides that are not known are null."""
+    return {
+        **{name: value for name, value in asdict(bracket).items() if name != "claim"},
+        "certified": bracket.certified if math.isfinite(bracket.certified) else None,
+        "refuted": bracket.refuted if math.isfinite(bracket.refuted) else None,
+        "ball": bracket.ball if math.isfinite(bracket.ball) else None,
+        "width": bracket.width if math.isfinite(bracket.width) else None,
+        "class": CLASSES[bracket.function_class],
+        "strengthened_by": "larger" if bracket.up else "smaller",
     }
 
 

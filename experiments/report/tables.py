@@ -80,9 +80,9 @@ def _class_lines(result: ClaimResult) -> Iterator[str]:
     if proofs:
         good = sum(e.verdict is Verdict.CONSISTENT for e in proofs)
         said = CHECKED if good == len(proofs) else f"{good} of {len(proofs)} derivations hold"
-        yield f"  {'every instance':<14}{said}"
+        yield f"  {'every instance':<16}{said}"
     for row in (e for e in result.evidence if e.origin == CLASS and e.route == WORST_CASE):
-        yield f"  {'every function':<14}{shorten(row.reason, 62, placeholder='…')}"
+        yield f"  {'every function':<16}{shorten(row.reason, 62, placeholder='…')}"
 
 
 def sharpness_lines(results: Sequence[ClaimResult]) -> Iterator[str]:

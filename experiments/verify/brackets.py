@@ -22,7 +22,7 @@ from joblib import Parallel, delayed
 from problems.errors import InputError
 from theory.claim import Claim, claims
 from theory.setting import Facts
-from theory.worst_case.claims import FULL, Stated, constant_bracket, function_class_of, grid
+from theory.worst_case.claims import FULL, SHORTEST, Stated, constant_bracket, function_class_of, grid
 from theory.worst_case.critical import Bracket
 from theory.worst_case.estimation import FunctionClass
 
@@ -46,7 +46,7 @@ class ConstantBracket:
 
     claim: str
     constant: str
-    function_class: str
+    function_class: FunctionClass
     certified: float
     refuted: float
     up: bool
@@ -125,7 +125,8 @@ def _corpus(claim: Claim, function_class: FunctionClass) -> list[_Stored]:
     for entry in entries(claim.id):
         case = corpus_case(claim, entry)
         facts = case.facts
-        constant = facts.gamma.constant is not None and facts.rho.constant is not None
+        gamma = facts.gamma.constant
+        constant = gamma is not None and facts.rho.constant is not None and gamma * facts.L_f >= SHORTEST
         if entry.route == ONE_STEP and case.setting.deterministic and constant:
             found.append(_Stored(entry, Stated(claim, function_class, _full(facts))))
     return found
@@ -179,7 +180,7 @@ def measure(
 
 def _over(
     claim: Claim,
-    function_class: str,
+    function_class: FunctionClass,
     name: str,
     rows: Iterable[_Found],
     known: Iterable[_Stored],

@@ -61,7 +61,7 @@ def worst_case_evidence(claim: Claim, settings: Sequence[Stated]) -> Evidence:
             reasons.append(f"{found} by {excess:.2g} at {stated.cell}")
     cells = len(settings)
     name = settings[0].function_class
-    said = f"certified over the class at {cells} choice{'s' * (cells > 1)} of steps, to the solver's tolerance"
+    said = f"certified to {EXCESS:g} over the class, {cells} choice{'s' * (cells > 1)} of steps"
     at = int(np.argmax(np.array(measured) - np.array(bound))) if measured else 0
     return Evidence(
         route=WORST_CASE, verdict=verdict, reason="; ".join(reasons) or said,

@@ -19,6 +19,7 @@ from theory.derivation import derivations
 from theory.setting import facts_of
 from theory.worst_case.estimation import available
 
+from .brackets import stored, to_records
 from .case import Case, case_of
 from .class_wide import WORST_CASE, settings_of, worst_case_evidence
 from .corpus import corpus_case, entries
@@ -113,6 +114,8 @@ class ClaimResult:
             "reason": self.reason,
             "sharpness": as_numbers(self.sharpness),
             "sharpness_profile": [s.as_json() for s in self.sharpness],
+            "brackets": to_records(stored(self.claim.id)),
+            "derivations": [d.id for d in derivations.of(self.claim.id)],
             "instances": self.instances,
             "evidence": [e.as_json() for e in self.evidence],
             "controls": [{"name": c.name, "refuted": c.refuted, "by": c.by} for c in self.controls],

@@ -75,13 +75,37 @@ def show(claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's i
     ]
     if claim.named_constants:
         lines += ["", "named constants", *(f"  {name}: {meaning}" for name, meaning in claim.named_constants.items())]
-    lines += _sharpness_lines(claim)
+    lines += _sharpness_lines(claim) + _bracket_lines(claim) + _derivation_lines(claim)
     lines += ["", "controls, each of which the check must refute", *(f"  {control.name}" for control in claim.controls)]
     if claim.corrected:
         lines += ["", f"corrected statement: {claim.corrected}"]
     lines += [f"remark: {remark}" for remark in claim.remarks]
     lines += ["", "cite", f"  {claim.source.paper}"]
     print("\n".join(lines))
+
+
+def _bracket_lines(claim: Claim) -> list[str]:
+    """Stored brackets: each constant over a whole class of functions."""
+    from experiments.verify.brackets import stored
+    from theory.worst_case.estimation import CLASSES
+
+    known = stored(claim.id)
+    if not known:
+        return []
+    head = f"over every function that is {CLASSES[known[0].function_class]}, the inequality for one full step:"
+    lines = ["", head]
+    for bracket in known:
+        width = f"; width {bracket.width:.1%}" if bracket.width < 10 else ""
+        lines.append(f"  {bracket.constant}: {bracket.sentence}{width}")
+        lines.append(f"    tightest at {bracket.certified_at}")
+    return [*lines, f"  ravine worst-case {claim.id}"]
+
+
+def _derivation_lines(claim: Claim) -> list[str]:
+    from theory.derivation import derivations
+
+    lines = [f"  {d.id}, {len(d.steps)} steps: {d.covers}" for d in derivations.of(claim.id)]
+    return ["", f"derivations, checked by ravine derive {claim.id}", *lines] if lines else []
 
 
 def _sharpness_lines(claim: Claim) -> list[str]:

@@ -39,15 +39,35 @@ def figures(
         if name not in specs:
             raise InputError(f"unknown figure {name!r}; {nearest(name, specs)}")
     quality = importlib.import_module("paper_figs.figure").Quality(full, read_count(seed, "seed", least=0))
-    workers = min(read_jobs(jobs), len(chosen))
+    workers = read_jobs(jobs)
 
     from ravine.files import make_folder
 
+    unsolved, reason = _without_solver([specs[name] for name in chosen], Path(out), redraw)
+    if names and unsolved:
+        raise InputError(f"{unsolved[0]}: {reason}")
+    chosen = [name for name in chosen if name not in unsolved]
     folder = make_folder(out, argument="out")
-    for name, files in _made(chosen, folder, quality, redraw, workers):
+    for name, files in _made(chosen, folder, quality, redraw, min(workers, len(chosen))):
         console.print(f"{name}: {', '.join(file.name for file in files)}", highlight=False, markup=False)
+    for name in unsolved:
+        console.print(f"{name} is left out: {reason}", highlight=False, markup=False)
     console.print(f"{len(chosen)} figures in {folder}", highlight=False, markup=False)
     return AGREE
+
+
+def _without_solver(specs: list[Any], folder: Path, redraw: bool) -> tuple[list[str], str]:
+    """Figures that need the extra `worst-case` where it is missing, and the sentence that says so. What lies there to
+    be drawn again needs none."""
+    from theory.worst_case.estimation import require
+
+    measured = (spec for spec in specs if spec.needs_solver)
+    wanting = [spec.name for spec in measured if not (redraw and (folder / f"{spec.name}.csv").exists())]
+    try:
+        require()
+    except InputError as missing:
+        return wanting, str(missing)
+    return [], ""
 
 
 def _made(chosen: list[str], folder: Path, quality: Any, redraw: bool, workers: int) -> list[tuple[str, list[Path]]]:

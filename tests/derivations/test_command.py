@@ -61,7 +61,7 @@ def test_latex_balances(name: str) -> None:
 def test_latex_formulas_are_formulas(tmp_path: Path) -> None:
     """Every displayed formula converts to MathML, which balances and knows its commands."""
     target = tmp_path / "proof.tex"
-    for name in ("unified-sam/pl-constant", "dynamics/potential", "edge/sam-limit", "gsam/cosine-sums"):
+    for name in ("unified-sam/pl-constant", "dynamics/potential", "edge/sam-limit", "gsam/schedule-sums"):
         run_command(["derive", name, "--latex", "--out", str(target)])
         formulas = re.findall(r"\\\[ (.*) \\\]", target.read_text())
         assert len(formulas) == sum(len(d.steps) for d in derivations.of(name))

@@ -99,7 +99,7 @@ def test_readme_commands_are_real() -> None:
     assert {"verify", "test"} <= set(targets)
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.M), target
-    for command in set(re.findall(r"^ravine ([a-z]+)", text, re.M)):
+    for command in set(re.findall(r"^ravine ([a-z-]+)", text, re.M)):
         assert run_command([command, "--help"]) == 0, command
     for claim_id in set(re.findall(r"\b(?:unified-sam|sgd)/[a-z-]+", text)):
         assert claim_id in claims, claim_id

@@ -41,8 +41,8 @@ CURVATURES = (0.1, 0.5, 0.9)
 """mu of the grid, where the class has one; L = 1."""
 RADII = (0.3, 0.8, 1.0)
 """Parts of the widest radius up to 1/L."""
-SHORTEST = 1e-3
-"""Steps that a claim admits only shorter than this, near its widest radius, show nothing."""
+SHORTEST = 0.02
+"""Steps shorter than this over L are left out: what they change is little more than what solvers leave."""
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ FARTHEST = 64.0
 FIRST_LENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 16.0, math.inf)
 """Ends of the first intervals of ||grad f||, in units of L rho lam."""
 
-SURE = 0.002
-"""A scale counts as refuted when an instance exceeds the bound clearly at one that is stronger by this part."""
+SURE = (0.002, 0.01, 0.05)
+"""An instance refutes the first scale, stronger than the root by one of these parts, at which it exceeds the bound
+clearly: where the inequality moves little with its constant, the solver's errors need the larger ones."""
 
 Stated = Callable[[float], tuple[Cell, Inequality]]
 """The cell and the inequality when a constant is scaled by s; the cell changes with a step limit only."""
@@ -94,11 +95,16 @@ class _Search:
     def holds(self, scale: float, lengths: tuple[float, float]) -> bool:
         return self.margin(scale, lengths).solved.value <= EXCESS
 
-    def fails_clearly(self, scale: float, lengths: tuple[float, float]) -> bool:
-        """Whether a solution exceeds the bound a little beyond this scale by much more than it violates conditions."""
-        size = SURE * max(abs(scale), 0.01)
-        found = self.margin(scale + size if self.up else scale - size, lengths)
-        return found.solved.primal > 10 * found.solved.error + EXCESS / 10
+    def clearly(self, root: float, lengths: tuple[float, float]) -> float | None:
+        """The scale a little beyond the root at which a solution exceeds the bound by much more than it violates
+        conditions; None where none does."""
+        for part in SURE:
+            size = part * max(abs(root), 0.01)
+            scale = root + size if self.up else root - size
+            found = self.margin(scale, lengths)
+            if found.solved.primal > 10 * found.solved.error + EXCESS / 10:
+                return scale
+        return None
 
     def root(self, lengths: tuple[float, float], start: float) -> float:
         """The strongest scale that holds for these lengths; `start` is one that may fail. Itself where it holds."""
@@ -145,8 +151,8 @@ def bracket(
         if cell.lam == 0 or cell.rho == 0:
             certified = search.root((0.0, math.inf), strongest)
             exact = cell.function_class in EXACT_CLASSES
-            seen = exact and certified != strongest and search.fails_clearly(certified, (0.0, math.inf))
-            refuted = certified if seen else math.inf if up else -math.inf
+            clear = search.clearly(certified, (0.0, math.inf)) if exact and certified != strongest else None
+            refuted = clear if clear is not None else math.inf if up else -math.inf
             return Bracket(certified, refuted, up, cell, problems=search.problems)
         return _divided(search, cell, strongest, most)
     except Unsolved as failure:
@@ -186,8 +192,14 @@ def _divided(search: _Search, cell: Cell, strongest: float, most: int) -> Bracke
             found = search.root((length, length), start)
         except Unsolved:
             return  # no instance from this length
-        if found != start and search.fails_clearly(found, (length, length)):
-            refuted, at = found, length
+        if found == start:
+            return
+        try:
+            clear = search.clearly(found, (length, length))
+        except Unsolved:
+            return
+        if clear is not None and stronger(clear, refuted) == clear:
+            refuted, at = clear, length
 
     for shortest, longest in pairwise(FIRST_LENGTHS):
         middle = {0.0: longest / 2}.get(

@@ -216,7 +216,8 @@ class Estimation:
         )  # fmt: skip
 
     def _error(self) -> float:
-        """The largest violation on both sides: of the conditions, and of the signs of the multipliers."""
+        """The largest violation on both sides: of the conditions, of the signs of the multipliers, and of the identity
+        that makes the dual value a bound, at the size that inner products and values have in the solution."""
         problem = self.problem
         worst = [
             -float(np.linalg.eigvalsh(np.array(problem.G_value)).min()),
@@ -226,7 +227,29 @@ class Estimation:
             value, multiplier = float(condition.eval()), float(condition.eval_dual())
             inequality = condition.equality_or_inequality == "inequality"
             worst += [value, -multiplier] if inequality else [abs(value)]
-        return max(0.0, *worst)
+        return max(0.0, self._unbalanced(), *worst)
+
+    def _unbalanced(self) -> float:
+        """The terms that are left of objective - multipliers * conditions + <residual, Gram>, which should be a
+        constant."""
+        from PEPit import Point
+
+        problem = self.problem
+        points = Point.list_of_leaf_points
+        left = problem.objective + np.dot(points, np.dot(np.array(problem.residual), points))
+        for condition in problem._list_of_prepared_constraints:
+            left -= condition.eval_dual() * condition.expression
+        total: dict[Any, float] = {}
+        for key, coefficient in left.decomposition_dict.items():
+            if isinstance(key, tuple):
+                place: Any = tuple(sorted((key[0].counter, key[1].counter)))
+                size = abs(float(problem.G_value[place]))
+            elif key == 1:
+                continue
+            else:
+                place, size = key.counter, abs(float(problem.F_value[key.counter]))
+            total[place] = total.get(place, 0.0) + float(coefficient) * size
+        return float(sum(abs(part) for part in total.values()))
 
 
 SETTINGS: dict[str, dict[str, Any]] = {"CLARABEL": {}, "SCS": {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iters": 50_000}}

@@ -125,6 +125,7 @@ def perturbed(
     if shortest == longest:
         problem.impose(u**2 == unit)
         problem.with_gradient(x, shortest * u)  # not u = g/||g||: solvers dislike large multiples of short vectors
+        problem.gradient(x)  # with what boundedness says of it
         return x, shortest * u, cell.rho * ((1 - cell.lam) * shortest + cell.lam) * u
     g = problem.gradient(x)
     if lengths == ANYWHERE:
