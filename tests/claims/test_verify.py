@@ -67,6 +67,7 @@ def test_json_has_the_agreed_shape(report: dict[str, Any]) -> None:
     keys = {
         *("id", "kind", "provenance", "source", "verdict", "reason", "sharpness", "instances"),
         *("evidence", "controls", "worst", "seconds", "sharpness_profile"),
+        *("brackets", "derivations"),
     }
     for claim in report["claims"]:
         assert set(claim) == keys

@@ -42,6 +42,12 @@ radii = st.fractions(min_value=Fraction(1, 50), max_value=30, max_denominator=50
 stretches = st.fractions(min_value=Fraction(1, 50), max_value=2, max_denominator=50)
 
 
+def named(kept: Certificate | Counterexample) -> str:
+    """A short name of a parametrised test."""
+    at = kept.steps
+    return f"{kept.measured}: mu={at.mu}, gamma={at.gamma}, rho={at.rho}"
+
+
 def steps(mu: str, gamma: str, rho: str) -> Steps:
     return Steps(Fraction(mu), Fraction(1), Fraction(gamma), Fraction(rho))
 
@@ -54,7 +60,7 @@ def test_what_is_kept_verifies() -> None:
     assert all(kept.rate == 1 > kept.steps.factor for kept in COUNTEREXAMPLES)
 
 
-@pytest.mark.parametrize("kept", CERTIFICATES, ids=str)
+@pytest.mark.parametrize("kept", CERTIFICATES, ids=named)
 def test_a_broken_certificate_is_refused(kept: Certificate) -> None:
     for pair, multiplier in kept.multipliers.items():
         with pytest.raises(Refused, match="do not cancel"):
@@ -74,7 +80,7 @@ def test_a_broken_certificate_is_refused(kept: Certificate) -> None:
             replace(kept, multipliers=without).verify()
 
 
-@pytest.mark.parametrize("kept", COUNTEREXAMPLES, ids=str)
+@pytest.mark.parametrize("kept", COUNTEREXAMPLES, ids=named)
 def test_a_broken_counterexample_is_refused(kept: Counterexample) -> None:
     assert kept.ratio > 1 + THOUSANDTH
     assert len(kept.vectors[0]) == 2

@@ -211,11 +211,11 @@ RATE_DOUBLED = Control("rate doubled", _slow_parabola, "trajectory", scale={"rat
 claims.add(
     Claim(
         id="constant-radius/strongly-convex",
-        title="SAM never diverges on a strongly convex function, whatever its radius",
+        title="SAM never diverges on a convex Polyak-Lojasiewicz function, whatever its radius",
         source=_source("; its shape is remembered of the paper"),
         kind=Kind.UPPER,
         statement=(
-            r"f\text{ convex and }\mu\text{-PL (so }\mu\text{-strongly convex)},\ \gamma\le1/L,\text{ any }\rho:\quad "
+            r"f\text{ convex and }\mu\text{-PL},\ \gamma\le1/L,\text{ any }\rho:\quad "
             r"f(x_t)-f^*\le\big(1-\mu\gamma(2-\gamma L)\big)^t(f(x_0)-f^*)+\frac{\gamma L^3\rho^2}{2\mu(2-\gamma L)}"
         ),
         hypotheses=(IS_PL, CONVEX, *STEPS),
@@ -238,6 +238,8 @@ claims.add(
             RATE_DOUBLED,
         ),
         remarks=(
+            "mu-strongly convex functions are convex and mu-PL; x_1^2/2 in the plane is both and not strongly convex. Worst "
+            "cases over a class speak of strongly convex ones.",
             "Unnormalised SAM on L x^2/2 diverges from every start but 0 once rho > 2/(gamma L^2) - 1/L.",
             "Beyond gamma = 1/L the neighbourhood on L x^2/2 is gamma L/(2 - gamma L) times the stated one.",
         ),

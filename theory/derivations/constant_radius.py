@@ -154,7 +154,7 @@ FIXED = Given(
 derivations.add(
     Derivation(
         id="constant-radius/strongly-convex",
-        title="SAM never diverges on a strongly convex function, whatever its radius (E1)",
+        title="SAM never diverges on a convex PL function, whatever its radius (E1)",
         claims=("constant-radius/strongly-convex",),
         given=(
             DESCENT,
