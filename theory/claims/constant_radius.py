@@ -238,8 +238,8 @@ claims.add(
             RATE_DOUBLED,
         ),
         remarks=(
-            "mu-strongly convex functions are convex and mu-PL; x_1^2/2 in the plane is both and not strongly convex. Worst "
-            "cases over a class speak of strongly convex ones.",
+            "mu-strongly convex functions are convex and mu-PL; x_1^2/2 in the plane is both and not strongly convex. "
+            "Worst cases over a class speak of strongly convex ones.",
             "Unnormalised SAM on L x^2/2 diverges from every start but 0 once rho > 2/(gamma L^2) - 1/L.",
             "Beyond gamma = 1/L the neighbourhood on L x^2/2 is gamma L/(2 - gamma L) times the stated one.",
         ),
