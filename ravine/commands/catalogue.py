@@ -75,11 +75,12 @@ def show(claim_id: Annotated[str, typer.Argument(metavar="ID", help="A claim's i
     ]
     if claim.named_constants:
         lines += ["", "named constants", *(f"  {name}: {meaning}" for name, meaning in claim.named_constants.items())]
-    lines += _sharpness_lines(claim) + _bracket_lines(claim) + _derivation_lines(claim)
+    lines += _sharpness_lines(claim) + _bracket_lines(claim)
     lines += ["", "controls, each of which the check must refute", *(f"  {control.name}" for control in claim.controls)]
     if claim.corrected:
         lines += ["", f"corrected statement: {claim.corrected}"]
     lines += [f"remark: {remark}" for remark in claim.remarks]
+    lines += ["", "written proof, where there is one", f"  ravine derive {claim.id}"]
     lines += ["", "cite", f"  {claim.source.paper}"]
     print("\n".join(lines))
 
@@ -99,13 +100,6 @@ def _bracket_lines(claim: Claim) -> list[str]:
         lines.append(f"  {bracket.constant}: {bracket.sentence}{width}")
         lines.append(f"    tightest at {bracket.certified_at}")
     return [*lines, f"  ravine worst-case {claim.id}"]
-
-
-def _derivation_lines(claim: Claim) -> list[str]:
-    from theory.derivation import derivations
-
-    lines = [f"  {d.id}, {len(d.steps)} steps: {d.covers}" for d in derivations.of(claim.id)]
-    return ["", f"derivations, checked by ravine derive {claim.id}", *lines] if lines else []
 
 
 def _sharpness_lines(claim: Claim) -> list[str]:

@@ -25,7 +25,7 @@ SHOWN_DIMENSIONS = 3
     epilog="Examples:  ravine worst-case --method usam --class strongly-convex --mu 0.1 --L 1 --gamma 0.5 --rho 0.1 "
     "--steps 5   |   ravine worst-case --method sgd --class nonconvex --L 1 --gamma 1 --steps 10   |   "
     "ravine worst-case --method unified-sam --lam 0.5 --class pl --mu 0.1 --L 1 --gamma 0.5 --rho 0.1 --steps 1   |   "
-    "ravine worst-case unified-sam/pl-constant --constant rate",
+    "ravine worst-case constant-radius/strongly-convex --constant rate",
 )
 def worst_case(
     claim_id: Annotated[

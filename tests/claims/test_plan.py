@@ -125,7 +125,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["--epsilon", "0"], "epsilon must be a positive finite number, got 0.0"),
         (["--epsilon", "x"], "epsilon"),
         (["--epsilon", "1e-3", "--method", "sgd", "--rho", "0.1"], "rho is not used by sgd"),
-        (["--epsilon", "1e-6", "--method", "usam", "--rho", "1"], "is promised by no claim"),
+        (["--epsilon", "1e-6", "--method", "gsam", "--rho", "1"], "is promised by no claim"),
         (["--epsilon", "1e-3", "--json", "nowhere/x.json"], "json"),
     ],
 )

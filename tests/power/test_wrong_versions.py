@@ -161,6 +161,16 @@ STATEMENTS = {
         },
         {"B theta": ("lost", "most")},
     ),
+    "usam/strongly-convex-factor": Statement(
+        {
+            "flat": "1 - gamma*strong_convexity*(1 + rho*strong_convexity)",
+            "steep": "1 - gamma*L_f*(1 + rho*L_f)",
+            "q": "max(flat**2, steep**2)",
+            "factor": "max(1 - s_rate*(1 - q), 0)",
+            "curve": "factor**t*D0",
+            "one_step": "factor*D",
+        }
+    ),
     "unified-sam/plateau": Statement(
         {
             "r": "gamma*L_f*rho*lam1/(2 - gamma*L_f*(1 + rho*(1 - lam0)*L_f))",
@@ -183,7 +193,7 @@ FUNCTIONS = {
     "minimum": np.minimum, "inf": np.inf, "first": first,
 }  # fmt: skip
 
-NUMBERS = ("mu", "L_f", "L_S", "L_max", "L_avg", "A", "B", "C")
+NUMBERS = ("mu", "L_f", "L_S", "L_max", "L_avg", "A", "B", "C", "strong_convexity")
 
 
 class Reading(dict[str, Any]):
@@ -553,6 +563,13 @@ _LINEAR_ROWS = (
 )
 
 TABLE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "usam/strongly-convex-factor": (
+        ("the flat end only", "q: max(flat**2, steep**2) => flat**2"),
+        ("the smaller of the two", "q: max => min"),
+        ("the fourth power", "q: max(flat**2, steep**2) => max(flat**4, steep**4)"),
+        ("the bound at t + 1", "curve: **t => **(t + 1)"),
+        ("a square root too many", "curve: **t => **(t/2)", TRUE + "it decreases more slowly"),
+    ),
     "sgd/pl": (
         *_LINEAR_ROWS,
         ("a square root too many in the rate", "curve: **t => **(t/2)", TRUE + "it decreases more slowly"),
