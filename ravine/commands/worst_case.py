@@ -25,7 +25,8 @@ SHOWN_DIMENSIONS = 3
     epilog="Examples:  ravine worst-case --method usam --class strongly-convex --mu 0.1 --L 1 --gamma 0.5 --rho 0.1 "
     "--steps 5   |   ravine worst-case --method sgd --class nonconvex --L 1 --gamma 1 --steps 10   |   "
     "ravine worst-case --method unified-sam --lam 0.5 --class pl --mu 0.1 --L 1 --gamma 0.5 --rho 0.1 --steps 1   |   "
-    "ravine worst-case constant-radius/strongly-convex --constant rate",
+    "ravine worst-case --method usam --class strongly-convex --mu 0.1 --L 1 --gamma 0.5 --rho 0.1 --components 4 "
+    "--noise 1   |   ravine worst-case constant-radius/strongly-convex --constant rate",
 )
 def worst_case(
     claim_id: Annotated[
@@ -50,6 +51,12 @@ def worst_case(
         ),
     ] = None,
     solver: Annotated[str, typer.Option(help="clarabel or scs.")] = "clarabel",
+    components: Annotated[
+        str | None, typer.Option(help="One step on a finite sum of this many functions, 1 to 8; uniform sampling.")
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option(help="With --components: E||grad f_i(x*)||^2; default 0, all minimal at x*.")
+    ] = None,
     constant: Annotated[
         list[str] | None, typer.Option(help="With an ID: a named constant, as often as you like; default all.")
     ] = None,
@@ -71,7 +78,7 @@ def worst_case(
         "method": method, "class": function_class, "mu": mu, "L": L, "gamma": gamma, "rho": rho, "lam": lam,
         "steps": steps, "measure": measure,
     }  # fmt: skip
-    given = [name for name, text in asked.items() if text is not None]
+    given = [name for name, text in {**asked, "components": components, "noise": noise}.items() if text is not None]
     target = check_target(json_file, argument="json", endings=(".json",)) if json_file else None
     if claim_id is not None:
         if given:
@@ -91,6 +98,12 @@ def worst_case(
     }.items():  # fmt: skip
         if wanted:
             raise InputError(f"{name} is read with the ID of a claim only; leave it out")
+    if noise is not None and components is None:
+        raise InputError(f"noise needs components, of whose gradients it is the variance at x*, got {noise!r} alone")
+    if components is not None:
+        from ravine.commands.worst_case_sums import answer_sum
+
+        return answer_sum(asked, components, noise or "0", solver, target)
     answered = _asked(asked, solver)
     _show(open_console(), answered)
     if target is not None:

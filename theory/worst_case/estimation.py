@@ -121,18 +121,8 @@ class Estimation:
         _ALONE.acquire()
         try:
             pepit = _pepit()
-            from PEPit import functions
-
             self.problem = pepit.PEP()
-            declare = self.problem.declare_function
-            if self.function_class == "strongly-convex":
-                self.f = declare(functions.SmoothStronglyConvexFunction, mu=self.mu, L=self.L)
-            elif self.function_class == "convex":
-                self.f = declare(functions.SmoothConvexFunction, L=self.L)
-            elif self.function_class == "pl":
-                self.f = declare(functions.SmoothQuadraticLojasiewiczFunctionCheap, mu=self.mu, L=self.L)
-            else:
-                self.f = declare(functions.SmoothFunction, L=self.L)
+            self.f = self.another()
             self.infimum: Expression = None
             if self.with_infimum and self.function_class == "nonconvex":
                 self.infimum = pepit.Expression(is_leaf=True)
@@ -145,6 +135,19 @@ class Estimation:
 
     def __exit__(self, *exception: object) -> None:
         _ALONE.release()
+
+    def another(self) -> Any:
+        """One more function of the class: the components of a finite sum."""
+        from PEPit import functions
+
+        declare = self.problem.declare_function
+        if self.function_class == "strongly-convex":
+            return declare(functions.SmoothStronglyConvexFunction, mu=self.mu, L=self.L)
+        if self.function_class == "convex":
+            return declare(functions.SmoothConvexFunction, L=self.L)
+        if self.function_class == "pl":
+            return declare(functions.SmoothQuadraticLojasiewiczFunctionCheap, mu=self.mu, L=self.L)
+        return declare(functions.SmoothFunction, L=self.L)
 
     def origin(self) -> Point:
         """The point from which all others are counted: any point, for the class does not change under translations."""
