@@ -171,6 +171,11 @@ def expected() -> bytes:
 OPTIONS = ("slow.toml", "--out", "x.csv", "--store", "x.db", "--resume")
 
 
+MANY = 12
+"""Of 20 cells: where a busy machine let more be finished before the disturbance, hardly one is left to be disturbed
+again."""
+
+
 def killed_worker_changes_nothing(place: Path, expected: bytes, *pool: str) -> str:
     """Resume, kill a worker that has cells under way, and compare the table; what was printed."""
     store = place / "x.db"
@@ -202,8 +207,11 @@ def killed_at_work(process: subprocess.Popen[str], store: Path, workers: list[in
     """Hold the busier worker until nothing more is kept: then what is missing is under way there, and it is killed.
     False where it had nothing to do, or had ended: a busy machine may have kept this test waiting that long."""
     try:
-        earlier = {pid: ticks(pid) for pid in workers}
+        earlier, deadline = {pid: ticks(pid) for pid in workers}, time.monotonic() + 2
         time.sleep(0.05)
+        # On a busy machine neither may have run yet: three ticks, of a hundredth of a second, are work.
+        while max(ticks(pid) - earlier[pid] for pid in workers) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
         victim = max(workers, key=lambda pid: ticks(pid) - earlier[pid])
         os.kill(victim, signal.SIGSTOP)
     except (FileNotFoundError, ProcessLookupError):
@@ -224,25 +232,35 @@ def ticks(pid: int) -> int:
 
 
 def test_after_ctrl_c_processes_take_it_up_though_one_is_killed(place: Path, expected: bytes) -> None:
-    process = started(place, *OPTIONS, "--jobs", "1")
-    workers = begun(process, place / "x.db", 3)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to every process
-    printed = finished(process, 130)
-    assert "interrupted; what was finished is in x.db, --resume takes it up" in printed
-    assert gone(workers)
-    assert rows_in(place / "x.db") >= 3
+    for _ in range(4):
+        process = started(place, *OPTIONS, "--jobs", "1")
+        workers = begun(process, place / "x.db", 3)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to every process
+        printed = finished(process, 130)
+        assert "interrupted; what was finished is in x.db, --resume takes it up" in printed
+        assert gone(workers)
+        assert rows_in(place / "x.db") >= 3
+        if rows_in(place / "x.db") <= MANY:
+            break
+        for file in place.glob("x.*"):
+            file.unlink()
     printed = killed_worker_changes_nothing(place, expected, "--jobs", "2")
     # joblib tells how one died, not which: all that were computing are named.
     assert re.search(r"a worker process died, SIGKILL\(-9\), during cells? .* \(process \d+\)", printed)
 
 
 def test_after_the_parent_is_killed_dask_takes_it_up_though_a_worker_is_killed(place: Path, expected: bytes) -> None:
-    process = started(place, *OPTIONS, "--jobs", "2")
-    workers = begun(process, place / "x.db", 3)
-    process.kill()
-    process.communicate(timeout=30)  # ends when the workers have let go of the pipe
-    assert gone(workers), "workers outlive their parent"
-    assert rows_in(place / "x.db") >= 3
+    for _ in range(4):
+        process = started(place, *OPTIONS, "--jobs", "2")
+        workers = begun(process, place / "x.db", 3)
+        process.kill()
+        process.communicate(timeout=30)  # ends when the workers have let go of the pipe
+        assert gone(workers), "workers outlive their parent"
+        assert rows_in(place / "x.db") >= 3
+        if rows_in(place / "x.db") <= MANY:
+            break
+        for file in place.glob("x.*"):
+            file.unlink()
     printed = killed_worker_changes_nothing(place, expected, "--dask", "local", "--workers", "2")
     assert re.search(r"the worker at tcp://127\.0\.0\.1:\d+ died during cell", printed)
 
