@@ -52,8 +52,8 @@ class Processes:
                     return
                 except BrokenProcessPool as error:
                     left = under_way.close()
-                    begun = {chunk: Path(trail, str(chunk.numbers[0])) for chunk in left}
-                    begun = {chunk: file for chunk, file in begun.items() if file.exists()}
+                    processes = dict(file.name.split(".") for file in Path(trail).iterdir())
+                    begun = {c: processes[str(c.numbers[0])] for c in left if str(c.numbers[0]) in processes}
                     stillborn = 0 if begun else stillborn + 1
                     if stillborn >= STILLBORN:
                         raise InputError(
@@ -78,8 +78,8 @@ class Processes:
         finally:
             results.close()  # ends the processes at once where something else than the last result ended the loop
 
-    def _report(self, begun: dict[Chunk, Path], error: BaseException) -> None:
-        where = ", ".join(f"{chunk} (process {file.read_text()})" for chunk, file in begun.items())
+    def _report(self, begun: dict[Chunk, str], error: BaseException) -> None:
+        where = ", ".join(f"{chunk} (process {process})" for chunk, process in begun.items())
         self._say(f"a worker process died, {_signal_of(error)}, during {where}")
 
 

@@ -68,8 +68,8 @@ class Orders:
     """What every worker of a sweep is told.
 
     fingerprint: of the parent's code. files: on which it depends besides the sources (a plugin). prepare: called once
-    in each worker process before its first cell. trail: a folder in which a worker notes which chunk it has begun.
-    parent: the process without which a worker ends itself.
+    in each worker process before its first cell. trail: a folder in which a worker notes which chunk it has begun: a
+    file named by the chunk's first cell, a dot, its process. parent: the process without which a worker ends itself.
     """
 
     fingerprint: str
@@ -93,7 +93,8 @@ def run_chunk(orders: Orders, packed_chunk: bytes) -> Report:
     """Compute a chunk. Raises InputError when this process runs other code than the parent."""
     chunk: Chunk = pickle.loads(packed_chunk)
     if orders.trail is not None:
-        Path(orders.trail, str(chunk.numbers[0])).write_text(str(os.getpid()))
+        # All of it in the name: a file is there or not, and a process killed while it writes would leave an empty one.
+        Path(orders.trail, f"{chunk.numbers[0]}.{os.getpid()}").touch()
     with _lock:
         if orders.fingerprint not in _prepared:
             _prepare(orders)

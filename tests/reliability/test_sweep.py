@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,10 @@ from ravine.cli import run_command
 ROOT = Path(__file__).resolve().parents[2]
 
 PLUGIN = '''
-"""Problems that are slow to make, or go wrong."""
+"""Problems that are slow to make, wait to be killed, or go wrong."""
 import os
 import time
+from pathlib import Path
 
 from problems.problem import problems
 from problems.quadratics import Quadratic
@@ -44,7 +46,11 @@ def troubled(kind: str, mu: float = 0.1) -> Quadratic:
         raise OSError("no such\\nproblem")
     if kind == "exits":
         os._exit(7)
-    time.sleep(0.5)
+    order = Path(__file__).with_name(f"wait.{round((mu - 0.1) / 0.4 * 19)}")
+    if order.exists():
+        order.rename(order.with_name(f"waiting.{os.getpid()}"))  # once: who tries again does not wait
+        time.sleep(100)
+    time.sleep(0.2)
     # Large enough for linear algebra to use several threads, which must not show in the bits.
     return Quadratic.with_spectrum(mu=mu, L=1.0, d=150)
 '''
@@ -103,7 +109,7 @@ def finished(process: subprocess.Popen[str], code: int) -> str:
 
 def rows_in(store: Path) -> int:
     try:
-        with sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True, timeout=5) as connection:
+        with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
     except sqlite3.OperationalError:
         return 0  # not made yet
@@ -123,17 +129,16 @@ def workers_of(parent: int) -> list[int]:
     return found
 
 
-def begun(process: subprocess.Popen[str], store: Path, cells: int) -> list[int]:
-    """Wait until so many cells are kept, and some are not; the workers then."""
+def waiting(process: subprocess.Popen[str], place: Path) -> int:
+    """The worker in which the cell is that was ordered to wait."""
     deadline = time.monotonic() + 60
-    while rows_in(store) < cells:
+    while True:
+        for file in place.glob("waiting.*"):
+            file.unlink()
+            return int(file.suffix[1:])
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert rows_in(store) < 19, "too late to disturb anything"
-    found = workers_of(process.pid)
-    assert len(found) == 2
-    return found
 
 
 def gone(pids: list[int]) -> bool:
@@ -171,98 +176,63 @@ def expected() -> bytes:
 OPTIONS = ("slow.toml", "--out", "x.csv", "--store", "x.db", "--resume")
 
 
-MANY = 12
-"""Of 20 cells: where a busy machine let more be finished before the disturbance, hardly one is left to be disturbed
-again."""
+CELL_12 = "(cell 12|cells 1[0-2] to 1[2-4])"
+"""With others of its chunk, depending on how fast the machine is."""
 
 
-def killed_worker_changes_nothing(place: Path, expected: bytes, *pool: str) -> str:
-    """Resume, kill a worker that has cells under way, and compare the table; what was printed."""
-    store = place / "x.db"
-    before = {file: file.read_bytes() for file in place.glob("x.db*")}  # with SQLite's log, after a kill
+def killed_worker_changes_nothing(place: Path, expected: bytes, *pool: str) -> tuple[int, str]:
+    """Resume, kill a worker in the midst of cell 12, and compare the table; which it was, and what was printed."""
     assert not (place / "x.csv").exists(), "no half table"
-    for _ in range(8):
-        process = started(place, *OPTIONS, *pool)
-        workers = begun(process, store, rows_in(store) + 2)
-        if killed_at_work(process, store, workers):
-            break
-        # It was between two chunks and the other took all that was left: from the beginning.
-        finished(process, 0)
-        for file in place.glob("x.*"):
-            file.unlink()
-        for file, content in before.items():
-            file.write_bytes(content)
-    else:
-        raise AssertionError("no worker was ever found at work")
+    before = rows_in(place / "x.db")
+    assert 3 <= before < 20
+    (place / "wait.12").touch()
+    process = started(place, *OPTIONS, *pool)
+    victim = waiting(process, place)
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    assert victim in workers
+    os.kill(victim, signal.SIGKILL)
     printed = finished(process, 0)
     assert "20 cells; 20 contracted; 0 diverged; 0 failed" in printed
     assert "cells whose worker died are tried again" in printed
     assert (place / "x.csv").read_bytes() == expected
-    assert rows_in(store) == 20
+    assert rows_in(place / "x.db") == 20
     assert gone(workers)
-    return printed
+    return victim, printed
 
 
-def killed_at_work(process: subprocess.Popen[str], store: Path, workers: list[int]) -> bool:
-    """Hold the busier worker until nothing more is kept: then what is missing is under way there, and it is killed.
-    False where it had nothing to do, or had ended: a busy machine may have kept this test waiting that long."""
-    try:
-        earlier, deadline = {pid: ticks(pid) for pid in workers}, time.monotonic() + 2
-        time.sleep(0.05)
-        # On a busy machine neither may have run yet: three ticks, of a hundredth of a second, are work.
-        while max(ticks(pid) - earlier[pid] for pid in workers) < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        victim = max(workers, key=lambda pid: ticks(pid) - earlier[pid])
-        os.kill(victim, signal.SIGSTOP)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    last, since = rows_in(store), time.monotonic()
-    while time.monotonic() < since + 2 and process.poll() is None:
-        if rows_in(store) != last:
-            last, since = rows_in(store), time.monotonic()
-        time.sleep(0.02)
-    at_work = process.poll() is None and last < 20
-    os.kill(victim, signal.SIGKILL if at_work else signal.SIGCONT)
-    return at_work
-
-
-def ticks(pid: int) -> int:
-    """Processor time of a process so far."""
-    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+def disturbed(place: Path, *pool: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """A sweep whose cell 4 waits, with three cells kept, and its workers."""
+    (place / "wait.4").touch()
+    process = started(place, *OPTIONS, *pool)
+    waiting(process, place)
+    deadline = time.monotonic() + 60
+    while rows_in(place / "x.db") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    return process, workers
 
 
 def test_after_ctrl_c_processes_take_it_up_though_one_is_killed(place: Path, expected: bytes) -> None:
-    for _ in range(4):
-        process = started(place, *OPTIONS, "--jobs", "1")
-        workers = begun(process, place / "x.db", 3)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to every process
-        printed = finished(process, 130)
-        assert "interrupted; what was finished is in x.db, --resume takes it up" in printed
-        assert gone(workers)
-        assert rows_in(place / "x.db") >= 3
-        if rows_in(place / "x.db") <= MANY:
-            break
-        for file in place.glob("x.*"):
-            file.unlink()
-    printed = killed_worker_changes_nothing(place, expected, "--jobs", "2")
+    process, workers = disturbed(place, "--jobs", "1")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to every process
+    printed = finished(process, 130)
+    assert "interrupted; what was finished is in x.db, --resume takes it up" in printed
+    assert gone(workers)
+    victim, printed = killed_worker_changes_nothing(place, expected, "--jobs", "2")
     # joblib tells how one died, not which: all that were computing are named.
-    assert re.search(r"a worker process died, SIGKILL\(-9\), during cells? .* \(process \d+\)", printed)
+    assert re.search(rf"a worker process died, SIGKILL\(-9\), during .*{CELL_12} \(process {victim}\)", printed)
 
 
 def test_after_the_parent_is_killed_dask_takes_it_up_though_a_worker_is_killed(place: Path, expected: bytes) -> None:
-    for _ in range(4):
-        process = started(place, *OPTIONS, "--jobs", "2")
-        workers = begun(process, place / "x.db", 3)
-        process.kill()
-        process.communicate(timeout=30)  # ends when the workers have let go of the pipe
-        assert gone(workers), "workers outlive their parent"
-        assert rows_in(place / "x.db") >= 3
-        if rows_in(place / "x.db") <= MANY:
-            break
-        for file in place.glob("x.*"):
-            file.unlink()
-    printed = killed_worker_changes_nothing(place, expected, "--dask", "local", "--workers", "2")
-    assert re.search(r"the worker at tcp://127\.0\.0\.1:\d+ died during cell", printed)
+    process, workers = disturbed(place, "--jobs", "2")
+    process.kill()
+    process.communicate(timeout=30)  # ends when the workers have let go of the pipe
+    assert gone(workers), "workers outlive their parent"
+    _, printed = killed_worker_changes_nothing(place, expected, "--dask", "local", "--workers", "2")
+    assert re.search(rf"the worker at tcp://127\.0\.0\.1:\d+ died during {CELL_12}", printed)
 
 
 def test_poisoned_cells_are_rows_and_the_rest_goes_on(place: Path) -> None:
