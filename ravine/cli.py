@@ -22,6 +22,7 @@ from ravine.commands import (  # noqa: F401
     figures,
     net,
     net_bench,
+    net_probe,
     net_verify,
     new,
     plan,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from problems.errors import InputError
 from problems.problem import Matrix, Vector
 
 
@@ -26,9 +27,12 @@ class InnerMaximum(NamedTuple):
 
 
 def quadratic_on_ball(b: Vector, H: Matrix, rho: float) -> InnerMaximum:
-    """max over ||e|| <= rho of b'e + e'He/2. b: (d,). H: (d, d) symmetric. rho >= 0."""
+    """max over ||e|| <= rho of b'e + e'He/2. b: (d,). H: (d, d) symmetric. rho: 0, or with a square that is not 0 in
+    float64; InputError otherwise."""
     if rho == 0:
         return InnerMaximum(0.0, np.zeros(len(b)), False)
+    if not rho * rho > 0:
+        raise InputError(f"rho must be 0, or so large that its square is not 0 in float64, got {rho:g}")
     h, Q = np.linalg.eigh(H)
     slope = Q.T @ b
     top = float(h[-1])

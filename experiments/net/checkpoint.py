@@ -76,8 +76,8 @@ def write_checkpoint(target: Path, content: Mapping[str, Any]) -> None:
     write_whole(target, save)
 
 
-def read_checkpoint(source: Path, fingerprint: Mapping[str, str], device: torch.device) -> dict[str, Any]:
-    """What `write_checkpoint` kept, if it is of the run with this fingerprint.
+def read_checkpoint(source: Path, fingerprint: Mapping[str, str] | None, device: torch.device) -> dict[str, Any]:
+    """What `write_checkpoint` kept, if it is of the run with this fingerprint; None: of whatever run.
 
     Nothing in the file is executed. Raises InputError for a file that is no checkpoint, is damaged, or is of another
     run, naming the first thing in which the two differ.
@@ -94,8 +94,9 @@ def read_checkpoint(source: Path, fingerprint: Mapping[str, str], device: torch.
     if not known or not all(isinstance(content.get(key), kind) for key, kind in PARTS.items()):
         raise InputError(f"{name} is no checkpoint of ravine net train; name another file")
     kept = content["fingerprint"]
-    for key in dict.fromkeys([*fingerprint, *kept]):
-        there, here = kept.get(key, "none"), fingerprint.get(key, "none")
+    wanted = kept if fingerprint is None else fingerprint
+    for key in dict.fromkeys([*wanted, *kept]):
+        there, here = kept.get(key, "none"), wanted.get(key, "none")
         if there != here:
             raise InputError(f"{name} is of another run: its {key} is {there}, here it is {here}; name another file")
     return dict(content)

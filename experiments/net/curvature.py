@@ -28,6 +28,11 @@ from .seeds import seeded
 with without_script_warning():
     from curvlinops import HessianLinearOperator, hutchpp_trace, lanczos_approximate_spectrum
 
+
+class TooFewEigenvaluesError(InputError):
+    """A Hessian has fewer distinct eigenvalues than its spectral density was asked to be resolved with."""
+
+
 End = Literal["largest", "smallest", "magnitude"]
 ARPACK = {"largest": "LA", "smallest": "SA", "magnitude": "LM"}
 
@@ -205,7 +210,8 @@ def spectral_density(
 
     steps: of each Lanczos run, without reorthogonalisation. points: of the grid, which covers the spectrum with a
     margin of 5 % on either side. kappa > 1: the larger, the narrower the bumps. Raises InputError for steps outside
-    2..d, kappa <= 1, repeats < 2, and where the Lanczos runs end early because H has fewer distinct eigenvalues.
+    2..d, kappa <= 1, repeats < 2, and TooFewEigenvaluesError where the Lanczos runs end early because H has fewer
+    distinct eigenvalues.
     """
     steps = check_count(steps, argument="steps", least=2)
     if steps > objective.d:
@@ -216,7 +222,9 @@ def spectral_density(
     times = check_count(repeats, argument="repeats", least=2)
     low, high = (float(eigenpairs(objective, x, end=end, seed=seed).values[0]) for end in ("smallest", "largest"))
     if not high > low:
-        raise InputError(f"x must be a point whose Hessian has two distinct eigenvalues; all are {low:g} there")
+        raise TooFewEigenvaluesError(
+            f"x must be a point whose Hessian has two distinct eigenvalues; all are {low:g} there"
+        )
     operator = Hessian(objective, x)
     ended = f"steps must be below the number of distinct eigenvalues of the Hessian, got {steps}"
     with seeded(check_count(seed, argument="seed", least=0), objective.start.device):
@@ -226,10 +234,10 @@ def spectral_density(
                 for _ in range(times)
             ]
         except RuntimeError:  # LinAlgError: a run that ended went on with 0/0
-            raise InputError(ended) from None
+            raise TooFewEigenvaluesError(ended) from None
     densities = torch.stack([density for _, density in runs])
     if not bool(torch.isfinite(densities).all()):
-        raise InputError(ended)
+        raise TooFewEigenvaluesError(ended)
     grid = runs[0][0]
     # In the library's units, where the grid is [-1, 1], the bumps have the width 2/(steps - 1)/sqrt(8 log kappa).
     width = float((grid[-1] - grid[0]) / 2) * 2 / (steps - 1) / (8 * float(np.log(kappa))) ** 0.5

@@ -174,8 +174,8 @@ def quadratic_model(objective: Objective, x: Tensor, rho: float, *, steps: int =
 def worst_sharpness(objective: Objective, x: Tensor, rho: float, *, steps: int = 100, restarts: int = 4) -> float:
     """max over ||e|| <= rho of (f(x + e) - f(x))/rho^2, from below by `inner_maximum`: lambda_1/2 at a minimum as
     rho -> 0. rho > 0."""
-    check_positive(rho, argument="rho")
-    return inner_maximum(objective, x, rho, steps=steps, restarts=restarts).value / rho**2
+    square = squared_radius(rho)
+    return inner_maximum(objective, x, rho, steps=steps, restarts=restarts).value / square
 
 
 def ascent_sharpness(objective: Objective, x: Tensor, rho: float) -> float:
@@ -183,12 +183,12 @@ def ascent_sharpness(objective: Objective, x: Tensor, rho: float) -> float:
 
     Raises InputError at a zero gradient, where by convention it is infinite.
     """
-    check_positive(rho, argument="rho")
+    square = squared_radius(rho)
     at = objective.check(x)
     # As the rules see it: a gradient whose norm underflows has no direction.
     if not bool(_direction(objective.gradient(at)).any()):
         raise InputError("x must be a point with a nonzero gradient, whose direction is looked along; it is 0 there")
-    return ascent_rise(objective, at, rho).value / rho**2
+    return ascent_rise(objective, at, rho).value / square
 
 
 def average_sharpness(objective: Objective, x: Tensor, rho: float, *, directions: int = 64, seed: int = 0) -> Average:
@@ -197,7 +197,7 @@ def average_sharpness(objective: Objective, x: Tensor, rho: float, *, directions
     Each direction is taken with both signs: the gradient's part, of order 1/rho, cancels within the pair. The standard
     error is over pairs. directions: pairs, >= 2. rho > 0.
     """
-    check_positive(rho, argument="rho")
+    square = squared_radius(rho)
     count = check_count(directions, argument="directions", least=2)
     at = objective.check(x)
     base = objective.value(at)
@@ -206,9 +206,18 @@ def average_sharpness(objective: Objective, x: Tensor, rho: float, *, directions
     for _ in range(count):
         u = _direction(torch.randn(objective.d, generator=generator, dtype=torch.float64)).to(at)
         rises = (objective.value(at + sign * rho * u) - base for sign in (1, -1))
-        found.append(sum(_finite(float(rise), rho) for rise in rises) / 2 / rho**2)
+        found.append(sum(_finite(float(rise), rho) for rise in rises) / 2 / square)
     values = torch.tensor(found, dtype=torch.float64)
     return Average(float(values.mean()), float(values.std() / count**0.5))
+
+
+def squared_radius(rho: float) -> float:
+    """rho^2, which sharpness is in units of. Raises InputError unless rho and its square are positive and finite."""
+    check_positive(rho, argument="rho")
+    square = _finite(rho * rho, rho)
+    if square == 0:
+        raise InputError(f"rho must be so large that its square is not 0 in float64, got {rho:g}")
+    return square
 
 
 def _finite(number: float, rho: float) -> float:

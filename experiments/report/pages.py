@@ -103,6 +103,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "num3": lambda value: _number(value, 3),
     "num6": lambda value: _number(value, 6),
     "percent": lambda value: "–" if value is None else f"{value:+.1%}".replace("-", "−"),
+    "share": lambda value: "–" if value is None else f"{value:.1%}",
     "seconds": _seconds,
     "slug": lambda text: re.sub(r"[^a-z]+", "-", text).strip("-"),
     "download": _download,

@@ -171,6 +171,8 @@ STILL = Objective(
         (lambda o: average_sharpness(mlp(), mlp().start, 1e300), "rho must be so small that f stays finite"),
         (lambda o: quadratic_model(mlp(), mlp().start, 1e300), "rho must be so small that f stays finite"),
         (lambda o: quadratic_model(o, o.start, -0.1), "rho must be a finite number >= 0, got -0.1"),
+        (lambda o: quadratic_model(o, o.start, 1e-200), "rho must be 0, or so large that its square is not 0"),
+        (lambda o: average_sharpness(o, o.start, 1e-200), "rho must be so large that its square is not 0"),
     ],
 )
 def test_bad_input_is_one_sentence(call: Callable[[Objective], Any], said: str) -> None:
