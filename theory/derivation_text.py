@@ -7,8 +7,14 @@ from collections.abc import Iterator, Mapping
 
 import sympy as sp
 
-from theory.derivation import AnyStep, Derivation, Factor, Limit, Monotone, Quadratic, Step
-from theory.inner_product import SquaredNorm
+from theory.derivation import Derivation, Given
+from theory.derivation_check import symbols_of
+from theory.derivation_domain import SIGNS, sign_of
+from theory.derivation_links import Induction, Instance
+from theory.derivation_points import Unusable
+from theory.derivation_steps import AnyStep, Factor, Limit, Monotone, Quadratic, Step
+from theory.derivation_witness import witnessed
+from theory.inner_product import SquaredNorm, Vector, is_inner_product
 
 RELATIONS = {"<=": r"\le", ">=": r"\ge", "=": "=", "<": "<", ">": ">"}
 
@@ -62,10 +68,52 @@ def _factor_text(factor: Factor) -> str:
     if isinstance(factor, str):
         return f"[{factor}]"
     if isinstance(factor, SquaredNorm):
-        inside = " + ".join(f"({sp.sstr(c)})*{name}" if c != 1 else name for name, c in factor.vector.parts)
-        return f"||{inside}||^2"
+        return f"||{_vector_text(factor.vector)}||^2"
     expression = sp.sympify(factor)
     return sp.sstr(expression) if expression.is_Atom else f"({sp.sstr(expression)})"
+
+
+def _signs(derivation: Derivation) -> Iterator[tuple[str, list[sp.Symbol]]]:
+    """What is assumed of the symbols, inner products apart: a sign and who has it."""
+    symbols = sorted((s for s in symbols_of(derivation) if not is_inner_product(s)), key=str)
+    for sign in reversed(SIGNS):
+        if having := [symbol for symbol in symbols if sign_of(symbol) == sign]:
+            yield sign, having
+
+
+def _witness_names(derivation: Derivation) -> str:
+    try:
+        names = [at.name for at in witnessed(derivation)]
+    except Unusable:
+        return "no point"
+    others = len(names) - 1
+    return names[0] + (f" and {others} other point{'s' if others > 1 else ''}" if others else "")
+
+
+def link_text(given: Given) -> str:
+    """Where an induction has its step and its base, or a lemma its proof; empty for other givens."""
+    if isinstance(given.induction, Induction):
+        moved = ", ".join(f"{key} -> {_value_text(new)}" for key, new in given.induction.next.items())
+        first = ", ".join(f"{key} = {_value_text(new)}" for key, new in given.induction.start.items())
+        base = f", by [{given.induction.base}]" if given.induction.base else ""
+        return f"next, by [{given.induction.step}]: {moved}; at the start{base}: {first}"
+    if isinstance(given.induction, Instance):
+        at = ", ".join(f"{key} = {_value_text(new)}" for key, new in given.induction.at.items())
+        return f"[{given.induction.of}] at {at}"
+    if given.lemma is None:
+        return ""
+    at = ", ".join(f"{key} = {_value_text(new)}" for key, new in (given.lemma.at or {}).items())
+    how = "in other words" if given.lemma.at is None else f"with {at}" if at else "as it stands"
+    granted = "".join(f"; {name}: {why}" for name, why in given.lemma.granted.items())
+    return f"[{given.lemma.step}] of {given.lemma.derivation}, {how}{granted}"
+
+
+def _value_text(new: sp.Expr | Vector | int) -> str:
+    return _vector_text(new) if isinstance(new, Vector) else sp.sstr(sp.sympify(new))
+
+
+def _vector_text(vector: Vector) -> str:
+    return " + ".join(f"({sp.sstr(c)})*{name}" if c != 1 else name for name, c in vector.parts) or "0"
 
 
 def text_lines(derivation: Derivation, faults: Mapping[str, str]) -> Iterator[str]:
@@ -76,9 +124,13 @@ def text_lines(derivation: Derivation, faults: Mapping[str, str]) -> Iterator[st
         yield f"  covers    {derivation.covers}"
     yield ""
     yield "given"
+    for sign, symbols in _signs(derivation):
+        yield f"  {', '.join(map(str, symbols))}: {sign}"
     for given in derivation.given:
         yield f"  [{given.name}] {sp.sstr(given.expression)} {given.sign} 0"
         yield f"      {given.kind}: {given.why}"
+        if said := link_text(given):
+            yield f"      {said}"
     yield ""
     yield "steps"
     for number, step in enumerate(derivation.steps, 1):
@@ -92,6 +144,7 @@ def text_lines(derivation: Derivation, faults: Mapping[str, str]) -> Iterator[st
         if faults.get(step.name):
             yield f"      {faults[step.name]}"
     yield ""
+    yield f"everything given holds, and every step is true, at {_witness_names(derivation)}"
     for meeting in derivation.meets:
         yield f"the code has the same formula: {meeting.name}, at {len(meeting.points)} points"
     for twin in derivation.twins:
@@ -110,9 +163,13 @@ def latex_lines(derivation: Derivation) -> Iterator[str]:
     )
     yield r"\subsection*{Given}"
     yield r"\begin{itemize}"
+    for sign, symbols in _signs(derivation):
+        yield rf"\item ${', '.join(latex(symbol, names) for symbol in symbols)}$: {sign}"
     for given in derivation.given:
         formula = f"{latex(given.expression, names)} {RELATIONS[given.sign]} 0"
         yield rf"\item \emph{{{_plain(given.name)}}} ({given.kind}): ${formula}$. {_plain(given.why)}"
+        if said := link_text(given):
+            yield rf"\\ {_plain(said)}"
     yield r"\end{itemize}"
     yield r"\subsection*{Steps}"
     yield r"\begin{enumerate}"

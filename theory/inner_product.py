@@ -6,6 +6,7 @@ is bilinear and symmetric and that a squared norm is nonnegative. That is all th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,7 +46,9 @@ class Vector:
 
 
 def vectors(names: str) -> tuple[Vector, ...]:
-    """Independent vectors, one for each name."""
+    """Independent vectors, one for each name; a name has none of the signs of which inner products are written."""
+    if set(names) & set("<>|,"):
+        raise ValueError(f"vectors got the names {names!r}; a name without <, >, | and comma is allowed")
     return tuple(Vector(((name, sp.Integer(1)),)) for name in names.split())
 
 
@@ -53,6 +56,18 @@ def gram_symbol(a: str, b: str) -> sp.Symbol:
     """The symbol of the inner product of two named vectors; that of a squared norm is nonnegative."""
     first, second = sorted((a, b))
     return sp.Symbol(f"<{first},{second}>", real=True) if a != b else sp.Symbol(f"|{a}|^2", nonnegative=True)
+
+
+def is_inner_product(symbol: sp.Symbol) -> bool:
+    """Whether the symbol is that of an inner product or of a squared norm."""
+    return bool(re.fullmatch(r"<.+,.+>|\|.+\|\^2", symbol.name))
+
+
+def names_of(symbol: sp.Symbol) -> tuple[str, str]:
+    """The names of the two vectors of an inner product; the same twice for a squared norm."""
+    first, _, second = symbol.name.strip("<>").partition(",")
+    name = symbol.name.removeprefix("|").removesuffix("|^2")
+    return (first, second) if second else (name, name)
 
 
 def dot(u: Vector, v: Vector) -> Expr:
@@ -79,12 +94,3 @@ def norm2(v: Vector) -> Expr:
 def square(v: Vector) -> SquaredNorm:
     """||v||^2 as a nonnegative factor."""
     return SquaredNorm(v)
-
-
-def coordinates(values: Mapping[str, tuple[Number, ...]]) -> dict[sp.Symbol, Expr]:
-    """The inner products of named vectors that have these coordinates, by symbol."""
-    return {
-        gram_symbol(a, b): sp.sympify(sum(p * q for p, q in zip(u, v, strict=True)))
-        for a, u in values.items()
-        for b, v in values.items()
-    }

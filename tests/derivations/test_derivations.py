@@ -8,15 +8,13 @@ import pytest
 import sympy as sp
 
 from ravine import claims
-from theory.derivation import Broken, Derivation, Fact, Step, derivations
-from theory.inner_product import coordinates
+from theory.derivation import AnyStep, Broken, Derivation, Fact, Given, Step, derivations
+from theory.derivation_points import Unusable
+from theory.derivation_witness import located_in, witnessed
 
 IDS = sorted(derivations)
+LINKED = ("induction", "lemma")
 TWINS = [(d.id, index) for d in derivations.values() for index in range(len(d.twins))]
-
-
-def _value(expression: sp.Expr, point: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
-    return sp.simplify(sp.sympify(expression).subs(point))
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -46,24 +44,23 @@ def test_one_twin_at_least_is_false_and_not_only_uncertified(name: str) -> None:
     shown = [twin for twin in derivations[name].twins if twin.counterexample is not None]
     assert shown
     for twin in shown:
-        _counterexample_shows(derivations[name].twin(twin), twin.step, dict(twin.counterexample or {}))
+        broken = derivations[name].twin(twin)
+        at = located_in(replace(broken, steps=_with(broken, twin.step)), twin.name, twin.counterexample or {})
+        assert not at.true(_with(broken, twin.step)[0])
 
 
-def _counterexample_shows(broken: Derivation, step: str, values: dict[str, object]) -> None:
-    symbols = {s for g in broken.given for s in g.expression.free_symbols}
-    wrong = next(s for s in broken.steps if s.name == step)
-    left, relation, right = wrong.statement
-    symbols |= left.free_symbols | right.free_symbols
-    products = coordinates({name: value for name, value in values.items() if isinstance(value, tuple)})
-    point = {s: products[s] if s in products else sp.sympify(values[s.name]) for s in symbols}
-    for symbol, value in point.items():
-        assert not (symbol.is_positive and value <= 0), symbol
-        assert not (symbol.is_nonnegative and value < 0), symbol
-    for given in broken.given:
-        value = _value(given.expression, point)
-        assert {"=": value == 0, ">=": value >= 0, ">": value > 0}[given.sign], given.name
-    difference = _value(right - left, point)
-    assert not {"=": difference == 0, "<=": difference >= 0, "<": difference > 0}[relation]
+def _with(derivation: Derivation, name: str) -> tuple[AnyStep, ...]:
+    return tuple(step for step in derivation.steps if step.name == name)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_a_given_that_contradicts_the_others_leaves_no_witness(name: str) -> None:
+    """A given's opposite, strictly: that it is less than 0, or for an equality at most -1."""
+    derivation = derivations[name]
+    for g in derivation.given:
+        opposite = Given("opposite", -g.expression - int(g.sign == "="), ">", "hypothesis", "")
+        with pytest.raises(Unusable, match=r"does not hold there|no witness"):
+            witnessed(replace(derivation, given=(*derivation.given, opposite)))
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -80,10 +77,21 @@ def test_a_step_that_says_a_little_more_is_refused(name: str) -> None:
         facts[step.name] = step.check(facts)
 
 
+@pytest.mark.parametrize("name", [name for name in IDS if any(g.kind in LINKED for g in derivations[name].given)])
+def test_an_induction_or_lemma_changed_a_little_is_refused(name: str) -> None:
+    """One more on its left-hand side: the step at t + 1, or the other derivation, does not say that."""
+    derivation = derivations[name]
+    for g in derivation.given:
+        compared = g.induction is not None or (g.lemma is not None and g.lemma.at is not None)
+        if compared:
+            other = replace(g, expression=g.expression - 1)
+            given = tuple(other if one is g else one for one in derivation.given)
+            faults = replace(derivation, given=given, steps=derivation.steps).faults()
+            assert any(fault.startswith(f"the given {g.name!r}: ") for fault in faults), g.name
+
+
 @pytest.mark.parametrize("name", IDS)
-def test_a_lemma_names_the_derivation_that_has_it(name: str) -> None:
+def test_what_goes_by_induction_says_so(name: str) -> None:
     for given in derivations[name].given:
-        if given.kind == "lemma":
-            assert any(other in given.why for other in IDS if other != name), given.why
         if "induction" in given.why:
             assert given.kind == "induction", given.name

@@ -9,14 +9,14 @@ import numpy as np
 import sympy as sp
 
 from theory.claim import claims
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.inner_product import dot, norm2, square, vectors
 
-gamma, mu, L, T, b = sp.symbols("gamma mu L T b", positive=True)  # b = 2 - gamma L
+gamma, mu, L, b = sp.symbols("gamma mu L b", positive=True)  # b = 2 - gamma L
 rho = sp.Symbol("rho", nonnegative=True)
 D, D_next, D0, N, power = sp.symbols("D D_next D0 N q_t", nonnegative=True)  # q_t: the rate's factor to the t
-S = sp.Symbol("S", nonnegative=True)  # sum_{t < T} ||grad f(x_t)||^2
+S, T = sp.symbols("S T", nonnegative=True)  # sum_{t < T} ||grad f(x_t)||^2: the step after it is the last
 g, e = vectors("g e")  # grad f(x); grad f(x + rho g/||g||) - g
 
 error = L**3 * gamma**2 * rho**2 / 2  # of a step, convex
@@ -70,8 +70,8 @@ def _points() -> list[Mapping[str, float]]:
     found: list[Mapping[str, float]] = []
     for _ in range(5):
         point = {"L": rng.uniform(0.5, 3), "rho": rng.uniform(0, 1), "D": rng.uniform(0, 2), "D0": rng.uniform(0, 2)}
-        # f is PL, so that ||grad f||^2 is at least 2 mu D; T is where the curve is asked.
-        point |= {"mu": rng.uniform(0.1, 1) * point["L"], "gamma": rng.uniform(0.1, 1) / point["L"], "T": 7.0}
+        # f is PL, so that ||grad f||^2 is at least 2 mu D; the curve is asked at T + 1.
+        point |= {"mu": rng.uniform(0.1, 1) * point["L"], "gamma": rng.uniform(0.1, 1) / point["L"], "T": 6.0}
         found.append(point | {"|g|^2": rng.uniform(0, 4), "b": 2 - point["gamma"] * point["L"]})
     return found
 
@@ -202,23 +202,24 @@ CONVEX_SUM = Given(
     ">=",
     "induction",
     "the sum of the one-step inequalities up to T, by induction: true at T = 0, and `one more` is it at T + 1",
+    Induction("one more", next={T: T + 1, S: S + norm2(g), D: D_next}, start={T: 0, S: 0, D: D0}),
 )
 ROUGH_SUM = replace(CONVEX_SUM, expression=D0 - D + T * rough - gamma / 2 * S)
 CONVEX_AVERAGE = Step(
     "average",
-    S / T,
+    (S + norm2(g)) / (T + 1),
     "<=",
-    2 * D0 / (gamma * T * b) + gamma * L**3 * rho**2 / b,
-    by=((2 / (gamma * T * b), "sum so far"), (2 * D / (gamma * T * b),)),
-    why="D_T >= 0",
+    2 * D0 / (gamma * (T + 1) * b) + gamma * L**3 * rho**2 / b,
+    by=((2 / (gamma * (T + 1) * b), "one more"), (2 * D_next / (gamma * (T + 1) * b),)),
+    why="over T + 1 steps; D_{T+1} >= 0",
 )
 ROUGH_AVERAGE = Step(
     "average",
-    S / T,
+    (S + norm2(g)) / (T + 1),
     "<=",
-    2 * D0 / (gamma * T) + L**2 * rho**2,
-    by=((2 / (gamma * T), "sum so far"), (2 * D / (gamma * T),)),
-    why="D_T >= 0",
+    2 * D0 / (gamma * (T + 1)) + L**2 * rho**2,
+    by=((2 / (gamma * (T + 1)), "one more"), (2 * D_next / (gamma * (T + 1)),)),
+    why="over T + 1 steps; D_{T+1} >= 0",
 )
 
 derivations.add(
@@ -239,12 +240,12 @@ derivations.add(
             CONVEX_AVERAGE,
             Step(
                 "simpler form",
-                2 * D0 / (gamma * T * b) + gamma * L**3 * rho**2 / b,
+                2 * D0 / (gamma * (T + 1) * b) + gamma * L**3 * rho**2 / b,
                 "<=",
-                2 * D0 / (gamma * T) + gamma * L**3 * rho**2,
+                2 * D0 / (gamma * (T + 1)) + gamma * L**3 * rho**2,
                 by=(
-                    ((2 * D0 / (gamma * T) + gamma * L**3 * rho**2) / b, "step range"),
-                    ((2 * D0 / (gamma * T) + gamma * L**3 * rho**2) / b, "b"),
+                    ((2 * D0 / (gamma * (T + 1)) + gamma * L**3 * rho**2) / b, "step range"),
+                    ((2 * D0 / (gamma * (T + 1)) + gamma * L**3 * rho**2) / b, "b"),
                 ),
                 why="b >= 1: the bound in the shape of Si and Yun",
             ),
@@ -265,7 +266,7 @@ derivations.add(
             Twin("gamma beyond 1/L", "convex step", without=("step range",), counterexample=LONG_STEP),
         ),
         remarks=("rho = 0, or g = 0 where nothing is perturbed, is included: then e = 0",),
-        covers="the one-step inequality, its sum by induction, and the average over T >= 1 steps",
+        covers="the one-step inequality, its sum by induction, and the average over T + 1 >= 1 steps",
         latex_names=LATEX,
     )
 )
@@ -308,7 +309,7 @@ derivations.add(
             Twin("gamma beyond 1/L", "any step", without=("step range",)),
         ),
         remarks=("rho = 0, or g = 0 where nothing is perturbed, is included: then e = 0",),
-        covers="the one-step inequality, its sum by induction, and the average over T >= 1 steps",
+        covers="the one-step inequality, its sum by induction, and the average over T + 1 >= 1 steps",
         latex_names=LATEX,
     )
 )

@@ -17,7 +17,7 @@ import sympy as sp
 from theory.claims.dynamics_drift import LEAN, TURN, Ravine, displaced, error_bound
 from theory.claims.dynamics_drift import refined as drift_of_the_code
 from theory.claims.dynamics_flow import limiting, refined
-from theory.derivation import Derivation, Given, Limit, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Lemma, Limit, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.dynamics import radii
 from theory.inner_product import dot, vectors
@@ -40,6 +40,7 @@ after = (s * r) * v - gamma * (Hy + sp.Rational(1, 2) * Dyy)
 drift = 2 * gamma * rho**2 / (2 - gamma * h) ** 2
 E = rho * He + (s * (r + rho)) * Dvz + sp.Rational(1, 2) * Dzz
 stated = (-s * r) * v - drift * q - (gamma * rho * r / (2 * h)) * HPq - gamma * E
+STAYS = Step("stays", 0, "<", r * (2 - gamma * h), by=((gamma * rho * h,), ("radius",)), why="gamma lambda < 2")
 REACH = Step(
     "reach",
     (r + rho) * (2 - gamma * h),
@@ -96,14 +97,16 @@ GIVEN = (
         turn * x**2 - norm_e,
         ">=",
         "lemma",
-        "dynamics/drift-direction: e = g/||g|| - s v - r P q/(2 lambda) has ||e|| <= 0.73 xhat^2, for xhat <= 1/2",
+        "the root of dynamics/drift-direction: e = g/||g|| - s v - r P q/(2 lambda) has ||e|| <= 0.73 xhat^2",
+        lemma=Lemma("dynamics/drift-direction", "turn", granted={"short": "xhat <= 1/2 is a hypothesis"}),
     ),
     Given(
         "tilt",
         tilt * rho * x - norm_z,
         ">=",
         "lemma",
-        "dynamics/drift-direction: z = rho (g/||g|| - s v) has ||z|| <= 1.04 rho xhat, for xhat <= 1/2",
+        "the root of dynamics/drift-direction: z = rho (g/||g|| - s v) has ||z|| <= 1.04 rho xhat",
+        lemma=Lemma("dynamics/drift-direction", "lean", granted={"short": "xhat <= 1/2 is a hypothesis"}),
     ),
 )
 ERROR = Step(
@@ -129,6 +132,7 @@ STEPS = (
         s * r * h * dot(tau, v + (s * r / (2 * h)) * q),
         why="g at s r v, as H v = lambda v and D[v, v] = q: parallel to v + s xhat q/||q||",
     ),
+    STAYS,
     REACH,
     Step(
         "turns back",
@@ -286,6 +290,7 @@ FACTOR = Step(
     why="of first order in gamma: the error of the limiting flow is no smaller than O(gamma)",
 )
 FLOW_STEPS = (
+    STAYS,
     REACH,
     COEFFICIENT,
     REFINED,

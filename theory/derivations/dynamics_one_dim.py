@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from theory.claims.dynamics_one_dim import closed_form, first_turn
-from theory.derivation import Derivation, Given, Limit, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Limit, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.setting import Facts
 
@@ -45,7 +45,15 @@ def _points(stiffness: tuple[float, ...], seed: int) -> list[Mapping[str, float]
 GENTLE = (
     Given("a < 1", 1 - a, ">", "hypothesis", "a = gamma lambda < 1"),
     Given("radius", r * (2 - a) - a * rho, "=", "definition", "r = a rho/(2 - a)"),
-    Given("small", a * rho - v, ">=", "induction", "|w_t| <= a rho, by induction: `at the turn`, then `stays small`"),
+    Given("turn", a * rho - (1 - a) * w, ">=", "definition", "w is the last iterate that is positive"),
+    Given(
+        "small",
+        a * rho - v,
+        ">=",
+        "induction",
+        "|w_t| <= a rho, by induction: `at the turn`, then `stays small`",
+        Induction("stays small", next={v: a * rho - (1 - a) * v}, start={v: a * rho - (1 - a) * w}, base="at the turn"),
+    ),
 )
 BEFORE = Step(
     "before the turn",
@@ -64,6 +72,7 @@ DEVIATION = Step(
 )
 GENTLE_STEPS = (
     BEFORE,
+    Step("turned", 0, "<=", a * rho - (1 - a) * w, by=(("turn",),), why="|w_{t+1}| = a rho - (1 - a) w_t there"),
     Step(
         "at the turn",
         a * rho - (1 - a) * w,

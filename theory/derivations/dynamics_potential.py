@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import sympy as sp
 
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Lemma, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.dynamics import curvatures, factors, potential_above
 
@@ -237,7 +237,16 @@ j = sp.Symbol("J", real=True)
 
 ITERATES_GIVEN = (
     Given("Rayleigh", j + n - c1 * n**2 / 2, ">=", "standard", "J(u) = u' C u/2 - ||u|| >= c_1 ||u||^2/2 - ||u||"),
-    Given("J has fallen", J0 - j, ">=", "lemma", "dynamics/potential: J never rises"),
+    Given(
+        "J has fallen",
+        J0 - j,
+        ">=",
+        "lemma",
+        "dynamics/potential: J falls at every step, here summed over the steps",
+        lemma=Lemma(
+            "dynamics/potential", "J falls", granted=dict.fromkeys(("positive definite", "mixing"), "the same")
+        ),
+    ),
     Given("positive part", above - J0, ">=", "definition", "J_plus = max(J(u_0), 0)"),
     Given("root", (1 + e) ** 2 - 1 - 2 * c1 * above, "=", "definition", "1 + e = sqrt(1 + 2 c_1 J_plus) >= 1"),
 )

@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from theory.claims.dynamics_rate import certified_rate
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Lemma, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.dynamics import curvatures, factors, multipliers, potential_above, radii
 
@@ -26,6 +26,7 @@ least = -1 / (2 * c1)
 above = J - least
 kappa = gamma**2 * rho * low**3 * c1 * part
 
+ALL_MIXED = {"positive definite": "the spectrum is positive", "mixing": "lam = 1"}
 GIVEN = (
     Given(
         "step", (1 - gamma * h - gamma * rho * h**2 / n) * w - W, "=", "definition", "one coordinate, ||g_t|| = n > 0"
@@ -52,8 +53,16 @@ GIVEN = (
         ">=",
         "lemma",
         "dynamics/potential at lam = 1, with `turn by turn` in its decrease",
+        lemma=Lemma("dynamics/potential", "J falls", granted=ALL_MIXED),
     ),
-    Given("floor next", J_next - least, ">=", "lemma", "dynamics/potential: J is never below -1/(2 c_1)"),
+    Given(
+        "floor next",
+        J_next - least,
+        ">=",
+        "lemma",
+        "dynamics/potential: J is never below -1/(2 c_1), at the next iterate",
+        lemma=Lemma("dynamics/potential", "floor", granted=ALL_MIXED),
+    ),
     Given("certificate", -1 / (2 * b) - J, ">=", "hypothesis", "J(u_0) = -1/(2 b), and J never rises"),
     Given("basin", c2 - b, ">=", "hypothesis", "J(u_0) < -1/(2 c_2)"),
     Given("part, at most 1", 1 - part, ">=", "definition", "m = min{1, c_1 (c_2 - b)/(4 b^2)}"),

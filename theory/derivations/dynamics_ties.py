@@ -108,6 +108,7 @@ derivations.add(
             ),
             Twin("at any gradient", "cycle", without=("on the cycle",)),
         ),
+        witnesses=({"gamma": 1, "rho": 1, "lam": 1, "h": 1, "h_2": 1, "n": 1, "theta": 1, "a": 1, "b": 2},),
         remarks=("larger multiplicities are this for every pair of coordinates",),
         covers="that the direction is kept exactly, at every step and every lam, and the cycle along it; that "
         "almost every run ends there is as for dynamics/cycle",
@@ -243,6 +244,10 @@ derivations.add(
             ),
             Twin("an eigenvalue above h_1", "at 0", without=("ordered",)),
             Twin("from outside the ball", "upper side", without=("inside",)),
+        ),
+        witnesses=(
+            {"gamma": 1, "rho": 1, "h": 1, "h_1": 1, "G": 1, "n": 1},
+            {"gamma": sp.Rational(3, 2), "rho": 2, "h": sp.Rational(1, 2), "h_1": 1, "G": 6, "n": 5},
         ),
         remarks=(
             "no case is needed for gamma h below and above 1: the left-hand side is affine in ||g||",

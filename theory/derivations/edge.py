@@ -228,6 +228,8 @@ derivations.add(
                 },
             ),
         ),
+        # the edge falls from 1 to 1/2
+        witnesses=(TWO_EDGES | {"gamma_2": 2, "rho_2": 2, "n_2": 1, "E_2": sp.Rational(1, 2)},),
         covers="that the edge grows with ||g|| and falls with gamma and rho, and its limits for ||g||/rho -> 0 "
         "and infinity",
         latex_names={"n": r"\|g\|", "n_2": r"\|g_2\|", "z": "z"},

@@ -12,7 +12,7 @@ from dataclasses import replace
 import sympy as sp
 
 from problems.problem import problems
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Meets, Step, Twin, derivations
 from theory.inner_product import dot, norm2, square, vectors
 from theory.samplings import (
     ERConstants,
@@ -42,6 +42,15 @@ COMPONENTS = (
         ">=",
         "induction",
         "induction: for no component both sides are 0, with one more it is the step 'one component more'",
+        Induction(
+            "one component more",
+            next={
+                gaps: gaps + gap,
+                X: X + 2 * common * dot(S, f) + (common + diagonal) * norm2(f),
+                "S": S + f,
+            },
+            start={gaps: 0, X: 0, "S": 0 * S},
+        ),
     ),
 )
 MORE = X + 2 * common * dot(S, f) + (common + diagonal) * norm2(f)
@@ -163,6 +172,7 @@ derivations.add(
                 "definition",
                 "sum_i (f_i - inf f_i) = n (f - f* + sigma*), sigma* = f* - (1/n) sum_i inf f_i",
             ),
+            Given("several components", n - 1, ">", "hypothesis", "n >= 2, for the pairs of tau-nice sampling"),
             Given("batch size", n - tau, ">=", "hypothesis", "tau <= n"),
             Given("probability", 1 - p, ">=", "hypothesis", "p_i <= 1"),
         ),
@@ -182,10 +192,10 @@ derivations.add(
                 "0.99 A",
                 "one component",
                 replace(STEP["one component"], right=sp.Rational(99, 100) * 2 * A * n * gap),
-                # x^2/2 at x = 1
+                # x^2/2 and a constant at x = 1, one of the two drawn
                 counterexample={
-                    "n": 1, "d_i": 1, "L_i": 1, "A": 1, "e_i": sp.Rational(1, 2), "E": 0, "c": 0, "X": 0, "D": 0,
-                    "sigma": sp.Rational(1, 2), "tau": 1, "p_i": 1, "S": (0,), "f_i": (1,),
+                    "n": 2, "d_i": 2, "L_i": 1, "A": 1, "e_i": sp.Rational(1, 2), "E": 0, "c": 0, "X": 0, "D": 0,
+                    "sigma": sp.Rational(1, 4), "tau": 1, "p_i": sp.Rational(1, 2), "S": (0,), "f_i": (1,),
                 },
             ),
             Twin(
@@ -209,11 +219,12 @@ derivations.add(
             "For a partition the components are its blocks: f_i, L_i and p_i are those of the sum over a block, and "
             "sigma* has the infima of the blocks; the code takes the smaller sum of the components' infima, a bound.",
             "Uniform sampling is p_i = 1/n, A = L_max; importance sampling p_i = L_i/(n L_avg), A = L_avg.",
-            "n = 1 is the full batch, (A, B, C) = (0, 1, 0), for every sampling; tau-nice at tau = n too.",
+            "n = 1 is the full batch, (A, B, C) = (0, 1, 0), for every sampling, and is left out: the pairs of "
+            "tau-nice sampling are 0/0 there. tau-nice at tau = n is the full batch too.",
             "A component with d_i = 0 or p_i = 0 must have a constant f_i, and adds nothing.",
         ),
         covers="A, B and C = 2 A sigma* of single-element, uniform, importance, tau-nice, with-replacement, "
-        "independent and partition sampling, for any n; the probabilities of inclusion are the textbook's",
+        "independent and partition sampling, for any n >= 2; the probabilities of inclusion are the textbook's",
         latex_names={
             "f_i": r"\nabla f_i", "S": r"\textstyle\sum_{j<i}\nabla f_j", "e_i": r"(f_i-\inf f_i)", "x2": "x^2",
             "E": r"\textstyle\sum_{j<i}(f_j-\inf f_j)", "c": "c", "d_i": "d_i", "sigma": r"\sigma^*", "p_i": "p_i",

@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from theory.claims.gsam_decrease import Slopes, lower_bound, total
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Meets, Step, Twin, derivations
 from theory.derivations.gsam_direction import ACROSS, L_S, PROJECTION, SMOOTH, SQUARED, gamma, k, perp, rho
 from theory.derivations.gsam_lab import StandingLab, diagonal_points, gradients, on_diagonal, setting_at, trial_at
 from theory.gsam import ZETA
@@ -20,7 +20,8 @@ half = sp.Rational(1, 2)
 
 # -- all steps together --
 
-climb, S, R, W = sp.symbols("alpha S R W", nonnegative=True)
+climb, R, W = sp.symbols("alpha R W", nonnegative=True)
+S = sp.Symbol("S", real=True)
 gamma_0, rho_0, zeta = sp.symbols("gamma_0 rho_0 zeta", positive=True)
 w = sp.Symbol("w", positive=True)  # 1/sqrt(t + 1)
 
@@ -98,6 +99,11 @@ derivations.add(
                 ">=",
                 "induction",
                 "induction: S sums gamma_j alpha ||g_perp||^2 and R gamma_j rho_j^2 over j < t; 0 >= 0 at t = 0",
+                Induction(
+                    "sum, one step on",
+                    next={S: S + gamma * climb * norm2(perp), R: R + gamma * rho**2},
+                    start={S: 0, R: 0},
+                ),
             ),
             Given("gamma falls", gamma - gamma_0 * w, "=", "hypothesis", "gamma_t = gamma_0/sqrt(t + 1)"),
             Given("rho falls", rho - rho_0 * w, "=", "hypothesis", "rho_t = rho_0/sqrt(t + 1)"),
@@ -503,7 +509,14 @@ derivations.add(
                 "definition",
                 "g_perp = g - k p with k = <g, p>/||p||^2; p = g + rho h u, noise that both gradients share included",
             ),
-            Given("sum so far", S, "=", "induction", "induction: no earlier step lowered the gap"),
+            Given(
+                "sum so far",
+                S,
+                "=",
+                "induction",
+                "induction: no earlier step lowered the gap",
+                Induction("no decrease", next={S: S + gamma * weight * norm2(perp_isotropic)}, start={S: 0}),
+            ),
         ),
         steps=ISOTROPIC,
         conclusion="below what is claimed",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from problems.problem import problems
+from theory.derivations.still_lab import Still
 from theory.gsam import parts
 from theory.methods.method import methods
 from theory.samplings import samplings
@@ -15,13 +15,8 @@ from theory.setting import Facts, Setting, facts_of, make_setting
 from theory.trial import Measuring, Trial, Values
 
 
-class StandingLab:
-    """A lab whose runs stay at x_0, so that the first entry of a trial is about x_0."""
-
-    replicates = range(1)
-
-    def iterates(self, setting: Setting, times: Sequence[int] | NDArray[np.int64]) -> Values:
-        return np.tile(setting.x0, (1, len(times), 1))
+class StandingLab(Still):
+    """A lab whose runs stay at x_0, so that the first entry of a trial is about x_0; its steps and values are real."""
 
     def step(self, setting: Setting, points: Values, *, t: int = 0) -> Values:
         gamma, rho = float(setting.gamma.at(t)), float(setting.rho.at(t))

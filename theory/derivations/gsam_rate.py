@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from theory.claims.gsam_rate import perturbed_rate, rate_curve
-from theory.derivation import Derivation, Given, Meets, Monotone, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Lemma, Meets, Monotone, Step, Twin, derivations
 from theory.derivations.gsam_weighted import (
     AMPLIFIED,
     FALL,
@@ -39,7 +39,9 @@ from theory.setting import Facts
 
 gamma_0, rest, w, T, zeta = sp.symbols("gamma_0 r_0 w T zeta", positive=True)  # rest = 1 - L gamma_0; w = 1/sqrt T
 rho_0, D0, S, M, N = sp.symbols("rho_0 D0 S M N", nonnegative=True)
-H, Z, ell = sp.symbols("H Z ell", nonnegative=True)  # sums of 1/j and j^(-3/2) over j < T; ln T
+H, Z = sp.symbols("H Z", nonnegative=True)  # sums of 1/j and j^(-3/2) over j < T
+ell = sp.log(T)
+h = sp.Symbol("h", positive=True)  # 1 + 1/2 + ... + 1/T
 (P,) = vectors("P")  # grad f(x + rho u), u the direction of grad f
 
 amplified = kappa**2 * L_S**2
@@ -66,8 +68,20 @@ SUMS = (
         ">=",
         "induction",
         "induction: N sums ||grad f(x_j + rho_j u_j)||^2 and M ||grad f(x_j)||^2 over j < t; all 0 at t = 0",
+        Induction(
+            "perturbed sum, one step on",
+            next={N: N + norm2(P), M: M + norm2(F), H: H + w**2},
+            start={N: 0, M: 0, H: 0},
+        ),
     ),
-    Given("harmonic", 1 + ell - H - w**2, ">=", "lemma", "1 + 1/2 + ... + 1/T <= 1 + ln T: gsam/harmonic-sum"),
+    Given(
+        "harmonic",
+        1 + ell - H - w**2,
+        ">=",
+        "lemma",
+        "1 + 1/2 + ... + 1/T <= 1 + ln T",
+        lemma=Lemma("gsam/harmonic-sum", "harmonic so far", at={h: H + w**2}),
+    ),
 )
 
 
@@ -78,6 +92,11 @@ def _so_far(noise: sp.Expr) -> Given:
         ">=",
         "induction",
         "induction: S sums gamma_j ||grad f(x_j)||^2 over j < t; 0 >= 0 at t = 0",
+        Induction(
+            "weighted sum",
+            next={S: S + gamma_0 * w * norm2(F), H: H + w**2, Z: Z + w**3, D: D_next},
+            start={S: 0, H: 0, Z: 0, D: D0},
+        ),
     )
 
 
@@ -121,10 +140,10 @@ def _steps(noisy: bool) -> tuple[Step, ...]:
         _falling(noisy),
         Step(
             "weighted sum",
-            S + gamma_0 * w * norm2(F),
+            S + gamma_0 * w * norm2(F) + 2 * D_next,
             "<=",
             2 * D0 + gamma_0 * rho_0**2 * amplified * (Z + w**3) + gamma_0 * noise * (H + w**2),
-            by=(("weighted so far",), ("falling steps",), (2 * D_next,)),
+            by=(("weighted so far",), ("falling steps",)),
             why="what A1 says of the window from 0 to T",
         ),
         Step(
@@ -135,6 +154,7 @@ def _steps(noisy: bool) -> tuple[Step, ...]:
             by=(
                 (1 / gamma_0, "equal weights"),
                 (1 / gamma_0, "weighted sum"),
+                (2 * D_next / gamma_0,),
                 (amplified * rho_0**2, "zeta"),
                 *logarithm,
             ),
@@ -155,16 +175,18 @@ def _steps(noisy: bool) -> tuple[Step, ...]:
             by=((square(2 * F - P),), (2, "smooth")),
         ),
         Step(
+            "perturbed sum, one step on",
+            N + norm2(P),
+            "<=",
+            2 * gradients + 2 * L**2 * rho_0**2 * (H + w**2),
+            by=(("perturbed so far",), ("perturbed gradient",), (-2 * L**2 * (rho + rho_0 * w), "rho falls")),
+        ),
+        Step(
             "perturbed sum",
             N + norm2(P),
             "<=",
             2 * gradients + 2 * L**2 * rho_0**2 * (1 + ell),
-            by=(
-                ("perturbed so far",),
-                ("perturbed gradient",),
-                (2 * L**2 * rho_0**2, "harmonic"),
-                (-2 * L**2 * (rho + rho_0 * w), "rho falls"),
-            ),
+            by=(("perturbed sum, one step on",), (2 * L**2 * rho_0**2, "harmonic")),
         ),
         Step(
             "perturbed average",
@@ -177,7 +199,7 @@ def _steps(noisy: bool) -> tuple[Step, ...]:
 
 
 STEPS, STILL_STEPS = _steps(noisy=True), _steps(noisy=False)
-SHOWN = {w: 1 / sp.sqrt(T), ell: sp.log(T), kappa: AMPLIFIED, rest: 1 - L * gamma_0}
+SHOWN = {w: 1 / sp.sqrt(T), kappa: AMPLIFIED, rest: 1 - L * gamma_0}
 
 
 def _with_times(points: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -214,10 +236,10 @@ half = sp.Rational(1, 2)
 FOUR = FALL | {
     "T": 4, "w": half, "gamma_0": half, "r_0": half, "gamma": sp.Rational(1, 4), "r": sp.Rational(3, 4), "rho_0": 0,
     "D0": 1, "M": 4, "S": 1, "D": half, "D_next": sp.Rational(9, 32), "F": (1,), "P": (1,), "N": 8, "zeta": 3,
-    "Z": 2, "H": 2, "ell": 2,
+    "Z": 2, "H": 2,
 }  # fmt: skip
 SYMBOLS = {
-    "gamma_0": r"\gamma_0", "rho_0": r"\rho_0", "zeta": r"\zeta(\tfrac32)", "ell": r"\ln T", "P": r"\nabla f_p",
+    "gamma_0": r"\gamma_0", "rho_0": r"\rho_0", "zeta": r"\zeta(\tfrac32)", "P": r"\nabla f_p",
 }  # fmt: skip
 COVERS = "both averages at every T, from the one step of A1 and sums over t by induction"
 
@@ -272,7 +294,6 @@ derivations.add(
 # -- the harmonic sum --
 
 y = sp.Symbol("y", nonnegative=True)
-h = sp.Symbol("h", positive=True)  # 1 + 1/2 + ... + 1/T
 HARMONIC = (
     Step("0 <= 1/T", 0, "<=", 1 / T, by=((1 / T,),)),
     Step("slope", 0, "<=", y / (1 + y) ** 2, by=((y, 1 / (1 + y) ** 2),)),
@@ -319,6 +340,7 @@ derivations.add(
                 ">=",
                 "induction",
                 "induction: h = 1 + 1/2 + ... + 1/T; 1 <= 1 at T = 1",
+                Induction("one more term", next={h: h + 1 / (T + 1), T: T + 1}, start={h: 1, T: 1}),
             ),
         ),
         steps=HARMONIC,

@@ -124,7 +124,10 @@ derivations.add(
         id="gsam/cosine-sums",
         title="The sums of a cosine schedule and of its squares",
         claims=CLAIM,
-        given=(),
+        given=(
+            Given("half an angle", sp.sin(psi), ">", "definition", "psi = pi/(2 T) is at most pi/2"),
+            Given("an angle", sp.sin(2 * psi), ">", "hypothesis", "2 psi = pi/T is below pi: T >= 2, for the squares"),
+        ),
         steps=COSINE,
         conclusion="sum of squares",
         meets=(
@@ -139,13 +142,13 @@ derivations.add(
                 "as if the mean were (start + end)/2",
                 "sum",
                 replace(COSINE[4], right=T * (A + B)),
-                counterexample={"A": 0, "B": 1, "T": 3},
+                counterexample={"A": 0, "B": 1, "T": 3, "psi": sp.pi / 6},
             ),
             Twin(
                 "the squares of T >= 2 at T = 1",
                 "T = 1",
                 replace(COSINE[6], right=WHOLE.subs(T, 1)),
-                counterexample={"A": 0, "B": 1},
+                counterexample={"A": 0, "B": 1, "psi": sp.pi / 6},
             ),
             Twin(
                 "an averaged noise that goes to one half",

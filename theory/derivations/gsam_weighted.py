@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.gsam import perturbation, step_bound
 from theory.inner_product import Vector, dot, norm2, square, vectors
@@ -18,7 +18,8 @@ from theory.setting import Facts
 gamma, L, r = sp.symbols("gamma L r", positive=True)  # r = 1 - L gamma
 rho, L_S, kappa, sigma2 = sp.symbols("rho L_S kappa sigma2", nonnegative=True)
 alpha = sp.Symbol("alpha", real=True)
-D, D_next, D_s, S, R = sp.symbols("D D_next D_s S R", nonnegative=True)
+D, D_next, D_s, S = sp.symbols("D D_next D_s S", nonnegative=True)
+R = sp.Symbol("R", real=True)
 F, g, p, q = vectors("F g p q")  # grad f; grad f_v(x); grad f_v(x + rho u); the multiple of p in g = q + g_perp
 
 c2 = kappa**2 * L_S**2 * rho**2
@@ -122,6 +123,7 @@ SAMPLED = (
             (L * gamma**2 / (2 * r), "variance"),
         ),
     ),
+    Step("short step", 0, "<", 1 - L * gamma, by=((r,), (-1, "step range"))),
     Step(
         "one step",
         D_next,
@@ -132,13 +134,20 @@ SAMPLED = (
 )
 ONE_STEP = D - gamma / 2 * norm2(F) + gamma / 2 * (c2 + noise)
 
-SO_FAR = Given(
-    "window so far",
-    2 * D_s - 2 * D + R - S,
-    ">=",
-    "induction",
-    "induction: S sums gamma_j ||grad f(x_j)||^2 and R gamma_j (c_j^2 + noise_j) over s <= j < t; 0 >= 0 at t = s",
-)
+
+def _so_far(floor: sp.Expr) -> Given:
+    return Given(
+        "window so far",
+        2 * D_s - 2 * D + R - S,
+        ">=",
+        "induction",
+        "induction: S sums gamma_j ||grad f(x_j)||^2 and R gamma_j (c_j^2 + noise_j) over s <= j < t; 0 >= 0 at t = s",
+        Induction(
+            "window, one step on",
+            next={S: S + gamma * norm2(F), R: R + gamma * floor, D: D_next},
+            start={S: 0, R: 0, D: D_s},
+        ),
+    )
 
 
 def _window(floor: sp.Expr) -> tuple[Step, ...]:
@@ -245,7 +254,7 @@ derivations.add(
         id="gsam/weighted-gradient",
         title="GSAM on smooth functions: squared gradients weighted by the step sizes (A1)",
         claims=("gsam/weighted-gradient",),
-        given=(*GIVEN, SO_FAR),
+        given=(*GIVEN, _so_far(c2 + noise)),
         steps=STEPS,
         conclusion="one step",
         meets=(
@@ -296,7 +305,7 @@ derivations.add(
         id="gsam/weighted-gradient-noiseless",
         title="GSAM with a full batch: squared gradients weighted by the step sizes, gamma = 1/L included (A1)",
         claims=("gsam/weighted-gradient",),
-        given=(*NOISELESS, SO_FAR),
+        given=(*NOISELESS, _so_far(c2)),
         steps=NOISELESS_STEPS,
         conclusion="one step",
         meets=(

@@ -10,7 +10,7 @@ import sympy as sp
 
 from theory.claim import claims
 from theory.claims.igd import decrease, kl_bound, longest_step
-from theory.derivation import AnyStep, Derivation, Given, Meets, Monotone, Step, Twin, derivations
+from theory.derivation import AnyStep, Derivation, Given, Induction, Meets, Monotone, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.inner_product import dot, norm2, square, vectors
 
@@ -131,12 +131,18 @@ SUMMED = Step(
     "sum, one step on",
     S + gamma * a * norm2(g),
     "<=",
-    D0,
-    by=(("sum so far",), ("one step",), (D_next,)),
-    why="the decreases telescope, and f >= f*",
+    D0 - D_next,
+    by=(("sum so far",), ("one step",)),
+    why="the decreases telescope",
 )
+SUM = Step("sum", S + gamma * a * norm2(g), "<=", D0, by=(("sum, one step on",), (D_next,)), why="f >= f*")
 SUM_SO_FAR = Given(
-    "sum so far", D0 - D - S, ">=", "induction", "induction: S sums gamma a ||grad f(x_j)||^2 over j < t; 0 at t = 0"
+    "sum so far",
+    D0 - D - S,
+    ">=",
+    "induction",
+    "induction: S sums gamma a ||grad f(x_j)||^2 over j < t; 0 at t = 0",
+    Induction("sum, one step on", next={S: S + gamma * a * norm2(g), D: D_next}, start={S: 0, D: D0}),
 )
 
 
@@ -191,7 +197,7 @@ derivations.add(
         title="USAM with a full batch decreases f up to gamma = 2/(L (1 + L rho)) (C3)",
         claims=("igd/step-range",),
         given=(*GIVEN, SUM_SO_FAR),
-        steps=(*STEPS, *BRANCHES, SUMMED),
+        steps=(*STEPS, *BRANCHES, SUMMED, SUM),
         conclusion="one step",
         meets=(
             Meets("a", a.subs(BRANCH), lambda point: decrease(facts_at(point)), POINTS),
@@ -387,7 +393,14 @@ derivations.add(
                 "hypothesis",
                 "||grad f|| >= kappa (f - f*)^q, squared, with s = 2 q - 1",
             ),
-            Given("so far", E ** (-s) - E0 ** (-s) - gain * t, ">=", "induction", "induction; 0 >= 0 at t = 0"),
+            Given(
+                "so far",
+                E ** (-s) - E0 ** (-s) - gain * t,
+                ">=",
+                "induction",
+                "induction; 0 >= 0 at t = 0",
+                Induction("KL rate", next={E: E / (1 + V), t: t + 1}, start={E: E0, t: 0}),
+            ),
         ),
         steps=KL_STEPS,
         conclusion="KL rate",

@@ -10,8 +10,9 @@ import sympy as sp
 
 from theory.claim import claims
 from theory.claims.multistep_descent import effective_radius
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Instance, Lemma, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
+from theory.derivations import multistep_path as path
 from theory.derivations.still_lab import Still
 from theory.dynamics import radii
 from theory.families import given
@@ -45,7 +46,19 @@ def outer(j: sp.Expr) -> sp.Expr:
 AVERAGE = (
     Given("unit u", norm2(u) - 1, "=", "definition", "g_j = G_j u"),
     Given("unit v", norm2(v) - 1, "=", "definition", "g = G v"),
-    Given("longer", size - G, ">=", "lemma", "multistep/curvature-monotone: ||g_j|| >= ||g||"),
+    Given(
+        "envelope",
+        size - (G + j * t * path.R0),
+        ">=",
+        "lemma",
+        "multistep/curvature-monotone: ||g_j|| >= ||g|| + j t R(g)",
+        lemma=Lemma(
+            "multistep/curvature-monotone",
+            "below at j",
+            at={path.G: size, path.G0: G, path.j: j},
+            granted={"semidefinite": "H is positive semidefinite here too"},
+        ),
+    ),
     Given(
         "away",
         (j * t * L) ** 2 - norm2(size * u - G * v),
@@ -53,12 +66,33 @@ AVERAGE = (
         "standard",
         "g_j - g = t H (u_0 + ... + u_{j-1}) with unit vectors u_i, and ||H|| = L",
     ),
-    Given("distance", E**2 - norm2(u - v), "=", "definition", "E_j = ||u - v||"),
+    Given("distance at j", E**2 - norm2(u - v), "=", "definition", "E_j = ||u - v||"),
     Given("inner sum", S_next - S - E, "=", "definition", "S_j = sum of E_i over i < j"),
-    Given("inner at j", inner(j) - S, ">=", "induction", "induction over j: S_1 = E_0 = 0, an equality"),
+    Given(
+        "inner at j",
+        inner(j) - S,
+        ">=",
+        "induction",
+        "induction over j: S_1 = E_0 = 0, an equality",
+        Induction("inner at j + 1", next={S: S_next, j: j + 1}, start={S: 0, j: 1}),
+    ),
     Given("outer sum", W_next - W - S_next, "=", "definition", "W_j = S_1 + ... + S_j"),
-    Given("outer at j", outer(j) - W, ">=", "induction", "induction over j: W_1 = 0, an equality"),
-    Given("end", outer(n) - W_n, ">=", "induction", "induction over j, at its end j = n"),
+    Given(
+        "outer at j",
+        outer(j) - W,
+        ">=",
+        "induction",
+        "induction over j: W_1 = 0, an equality",
+        Induction("outer at j + 1", next={W: W_next, j: j + 1}, start={W: 0, j: 1}),
+    ),
+    Given(
+        "end",
+        outer(n) - W_n,
+        ">=",
+        "induction",
+        "induction over j, at its end j = n",
+        Instance("outer at j", at={W: W_n, j: n}),
+    ),
     Given(
         "mean",
         t * L / n * W_n - error,
@@ -68,10 +102,18 @@ AVERAGE = (
     ),
     Given("radius", n * t - rho, "=", "definition", "n steps of length rho/n"),
     Given("numbers", J_next - J - j - 1, "=", "definition", "J_j = 1 + ... + j"),
-    Given("numbers at j", J - j * (j + 1) / 2, "=", "induction", "induction over j: J_1 = 1"),
+    Given(
+        "numbers at j",
+        J - j * (j + 1) / 2,
+        "=",
+        "induction",
+        "induction over j: J_1 = 1",
+        Induction("sum of the numbers", next={J: J_next, j: j + 1}, start={J: 1, j: 1}),
+    ),
 )
 
 AVERAGE_STEPS = (
+    Step("longer", G, "<=", size, by=(("envelope",), (j * t * path.R0,)), why="no gradient on the path is shorter"),
     Step(
         "unit vectors",
         size * G * norm2(u - v),
@@ -89,7 +131,7 @@ AVERAGE_STEPS = (
             (1 / G**2, "away"),
             (1 / G**2, "unit vectors"),
             (1 / G, "longer", square(u - v)),
-            (-1, "distance"),
+            (-1, "distance at j"),
         ),
     ),
     Step(
@@ -177,7 +219,7 @@ AVERAGE_POINTS = _average_points()
 # One dimension, where nothing turns.
 ONE_LINE: Mapping[str, sp.Expr | int | tuple[sp.Expr | int, ...]] = {
     "u": (1,), "v": (1,), "G_j": 2, "G": 1, "L": 1, "t": 1, "j": 1, "E_j": 0, "S_j": 0, "S_next": 0, "W_j": 0,
-    "W_next": 0, "W_n": 0, "e": 0, "n": 2, "rho": 2, "J_j": 1, "J_next": 3,
+    "W_next": 0, "W_n": 0, "e": 0, "n": 2, "rho": 2, "J_j": 1, "J_next": 3, "R_0": 1,
 }  # fmt: skip
 
 derivations.add(
@@ -199,11 +241,11 @@ derivations.add(
                 replace(AVERAGE_STEPS[-1], right=rho),
                 counterexample=ONE_LINE,
             ),
-            Twin("gradients that may shorten", "turned, squared", without=("longer",)),
+            Twin("gradients that may shorten", "longer", without=("envelope",)),
             Twin(
                 "a sum over i <= j in place of i < j",
                 "inner at j + 1",
-                replace(AVERAGE_STEPS[3], right=inner(j)),
+                replace(AVERAGE_STEPS[4], right=inner(j)),
             ),
         ),
         remarks=(
@@ -402,7 +444,6 @@ turn = sp.Symbol("Gamma", positive=True)  # gamma lambda
 gamma, eigen, reach, W0, a, total = sp.symbols("gamma lambda rho_eff W a s", positive=True)
 far = sp.Symbol("b", nonnegative=True)  # gamma lambda - 1 where it is nonnegative
 signed = sp.Symbol("w_next", real=True)
-mean_j = sp.Symbol("D", real=True)
 
 CYCLE = (
     Given("stiffness", turn - gamma * eigen, "=", "definition", "Gamma = gamma lambda"),

@@ -9,7 +9,8 @@ import numpy as np
 import sympy as sp
 
 from theory.claims.multistep_maximum import budget_end
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Lemma, Meets, Step, Twin, derivations
+from theory.derivations import multistep_path as path
 from theory.inner_max import quadratic_on_ball
 from theory.inner_product import dot, norm2, square, vectors
 
@@ -27,15 +28,37 @@ K = L / G
 FLOW = (
     Given("unit u", norm2(u) - 1, "=", "definition", "grad f(z) = a u"),
     Given("unit v", norm2(v) - 1, "=", "definition", "grad f(y) = b v"),
-    Given("long a", a - G, ">=", "lemma", "multistep/curvature-monotone: no gradient is shorter than G = ||g||"),
+    Given(
+        "envelope",
+        a - (G + path.j * h * path.R0),
+        ">=",
+        "lemma",
+        "multistep/curvature-monotone: the gradient after j steps of length h is at least G + j h R(g) long, G = ||g||",
+        lemma=Lemma(
+            "multistep/curvature-monotone",
+            "below at j",
+            at={path.G: a, path.G0: G, path.t: h},
+            granted={"semidefinite": "H is positive semidefinite here too"},
+        ),
+    ),
     Given("long b", b - G, ">=", "hypothesis", "the same on the flow, a limit of such paths"),
     Given("smooth", (L * apart) ** 2 - norm2(a * u - b * v), ">=", "standard", "||H (z - y)|| <= L d, d = ||z - y||"),
     Given("field", field**2 - norm2(u - v), "=", "definition", "E = ||u - v||"),
     Given("local error", K * h**2 / 2 - local, ">=", "standard", "Taylor: the velocity is K-Lipschitz, of length 1"),
     Given("one step", (1 + h * K) * error + local - error_next, ">=", "standard", "triangle, a K-Lipschitz field"),
-    Given("error at j", h / 2 * (growth - 1) - error, ">=", "induction", "induction over j: w = (1 + h K)^j, 0 at 0"),
+    Given(
+        "error at j",
+        h / 2 * (growth - 1) - error,
+        ">=",
+        "induction",
+        "induction over j: w = (1 + h K)^j, 0 at 0",
+        Induction(
+            "error at j + 1", next={error: error_next, growth: growth * (1 + h * K)}, start={error: 0, growth: 1}
+        ),
+    ),
 )
 FLOW_STEPS = (
+    Step("long a", G, "<=", a, by=(("envelope",), (path.j * h * path.R0,)), why="no gradient on the path is shorter"),
     Step(
         "directions",
         a * b * norm2(u - v),
@@ -85,7 +108,7 @@ FLOW_POINTS = [
 
 LINE: Mapping[str, sp.Expr | int | tuple[sp.Expr | int, ...]] = {
     "u": (1, 0), "v": (0, 1), "a": 1, "b": 1, "G": 1, "L": 1, "d": sp.sqrt(2), "E": sp.sqrt(2), "h": 1, "ell": half,
-    "e_j": 0, "e_next": half, "w": 1,
+    "e_j": 0, "e_next": half, "w": 1, "j": 0, "R_0": 0,
 }  # fmt: skip
 
 derivations.add(
@@ -108,10 +131,10 @@ derivations.add(
             Twin(
                 "half of the Lipschitz constant",
                 "Lipschitz field",
-                replace(FLOW_STEPS[1], right=(K * apart / 2) ** 2),
+                replace(FLOW_STEPS[2], right=(K * apart / 2) ** 2),
                 counterexample=LINE,
             ),
-            Twin("gradients that may vanish on the way", "Lipschitz field", without=("long a",)),
+            Twin("gradients that may vanish on the way", "long a", without=("envelope",)),
         ),
         remarks=("g is not 0. The velocity grad f/||grad f|| has length 1, hence the local error K h^2/2.",),
         covers="the order 1/n with a constant, (rho/2)(exp(L rho/||g||) - 1); that no higher order holds is measured",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Lemma, Meets, Step, Twin, derivations
 from theory.inner_max import quadratic_on_ball
 from theory.inner_product import dot, norm2, square, vectors
 from theory.multistep import budget_path, gains, unit
@@ -25,7 +25,6 @@ x_i, star, z_i, g_i, next_i, gnext_i, v_i = sp.symbols("x_i x_star z_i g_i z_nex
 h_i, eigen = sp.symbols("lambda_i lambda", real=True)
 size = sp.Symbol("N", positive=True)  # ||g_j||
 size_next = sp.Symbol("N_next", nonnegative=True)
-start_size = sp.Symbol("N_0", positive=True)
 j = sp.Symbol("j", nonnegative=True)
 
 FORM = (
@@ -71,6 +70,7 @@ FORM_STEPS = (
         by=((size,), (t, "positive eigenvalue")),
         why="the direction v stays that of the gradient",
     ),
+    Step("both lengths", 0, "<", size_next + size + t * eigen, by=((size_next,), ("not turned round",))),
     Step(
         "length",
         size_next,
@@ -280,7 +280,8 @@ derivations.add(
 # -- A3: curvature and length along the path --
 
 g, q, Hq = vectors("g q Hq")
-R0, G0 = sp.symbols("R_0 G_0", nonnegative=True)
+R0 = sp.Symbol("R_0", nonnegative=True)
+G0 = sp.Symbol("G_0", positive=True)
 s = sp.Symbol("s", nonnegative=True)  # (rho/n)/||g_j||
 R_next = sp.Symbol("R_next", real=True)
 next_size = sp.Symbol("G_next", positive=True)
@@ -302,9 +303,30 @@ PATH = (
         "standard",
         "||(I + s H) g|| <= (1 + s L) ||g||",
     ),
-    Given("below at j", G - (G0 + j * t * R0), ">=", "induction", "induction over j: an equality at j = 0"),
-    Given("above at j", G0 + j * t * L - G, ">=", "induction", "induction over j: an equality at j = 0"),
-    Given("curvature at j", R - R0, ">=", "induction", "induction over j: R(g_j) >= R(g_0), an equality at j = 0"),
+    Given(
+        "below at j",
+        G - (G0 + j * t * R0),
+        ">=",
+        "induction",
+        "induction over j: an equality at j = 0",
+        Induction("below at j + 1", next={G: next_size, j: j + 1}, start={G: G0, j: 0}),
+    ),
+    Given(
+        "above at j",
+        G0 + j * t * L - G,
+        ">=",
+        "induction",
+        "induction over j: an equality at j = 0",
+        Induction("above at j + 1", next={G: next_size, j: j + 1}, start={G: G0, j: 0}),
+    ),
+    Given(
+        "curvature at j",
+        R - R0,
+        ">=",
+        "induction",
+        "induction over j: R(g_j) >= R(g_0), an equality at j = 0",
+        Induction("curvature at j + 1", next={R: R_next}, start={R: R0}),
+    ),
 )
 PATH_STEPS = (
     Step(
@@ -385,6 +407,7 @@ PATH_STEPS = (
         G0 + (j + 1) * t * L,
         by=(("length from above",), ("above at j",)),
     ),
+    Step("still nonnegative", 0, "<=", R_next, by=(("curvature rises",), (R,))),
     Step("curvature at j + 1", R0, "<=", R_next, by=(("curvature rises",), ("curvature at j",))),
 )
 
@@ -479,6 +502,10 @@ def gained(steps: sp.Expr) -> sp.Expr:
     return steps * t * G0 + half * (steps * t) ** 2 * R0
 
 
+def _monotone(name: str) -> Lemma:
+    return Lemma("multistep/curvature-monotone", name, at={}, granted={"semidefinite": "H is so here too"})
+
+
 GAIN = (
     Given("length", G**2 - norm2(g), "=", "definition", "G = ||g_j||"),
     Given("Rayleigh", dot(g, Hg) - R * norm2(g), "=", "definition", "R = R(g_j)"),
@@ -490,9 +517,16 @@ GAIN = (
         "definition",
         "f(z + e) - f(z) = g'e + e'He/2 with e = s g_j",
     ),
-    Given("envelope", G - (G0 + j * t * R0), ">=", "lemma", "multistep/curvature-monotone"),
-    Given("curvature", R - R0, ">=", "lemma", "multistep/curvature-monotone"),
-    Given("gained at j", before - gained(j), ">=", "induction", "induction over j: at j = 0 both are 0"),
+    Given("envelope", G - (G0 + j * t * R0), ">=", "lemma", "its `below at j`", lemma=_monotone("below at j")),
+    Given("curvature", R - R0, ">=", "lemma", "its `curvature at j`", lemma=_monotone("curvature at j")),
+    Given(
+        "gained at j",
+        before - gained(j),
+        ">=",
+        "induction",
+        "induction over j: at j = 0 both are 0",
+        Induction("gained at j + 1", next={before: after, j: j + 1}, start={before: 0, j: 0}),
+    ),
     Given("radius", n * t - rho, "=", "definition", "n steps of length rho/n"),
 )
 GAIN_STEPS = (

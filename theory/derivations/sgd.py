@@ -10,7 +10,7 @@ import sympy as sp
 
 from theory.claim import claims
 from theory.claims.sgd import sgd_step_limit
-from theory.derivation import Derivation, Given, Meets, Monotone, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Lemma, Meets, Monotone, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.derivations import weighted_sum as sums
 from theory.inner_product import dot, norm2, vectors
@@ -143,7 +143,18 @@ derivations.add(
             *DESCENT,
             Given("PL", norm2(F) - 2 * mu * D, ">=", "hypothesis", "f is mu-PL"),
             Given("step limit", room, ">=", "hypothesis", "gamma <= mu/(L_f (B mu + A))"),
-            Given("residual floor", B * mu + A - mu, ">=", "lemma", "derived as unified-sam/residual-floor"),
+            Given(
+                "residual floor",
+                B * mu + A - mu,
+                ">=",
+                "lemma",
+                "unified-sam/residual-floor has it up to any eta > 0",
+                lemma=Lemma(
+                    "unified-sam/residual-floor",
+                    "up to any eta",
+                    granted={"ER": "here too", "PL": "here too", "1 - B": "for B >= 1 it is clear"},
+                ),
+            ),
             Given("mu below L", L_f - mu, ">=", "standard", "2 mu D <= ||grad f||^2 <= 2 L_f D"),
         ),
         steps=PL_STEPS,
@@ -222,7 +233,7 @@ derivations.add(
         given=(
             *DESCENT,
             Given("step limit", 1 - L_f * gamma * B, ">=", "hypothesis", "gamma <= 1/(L_f B)"),
-            *sums.hypotheses(D, gamma, growth, half, L_f * gamma * C / 2),
+            *sums.hypotheses(D, D_next, r, gamma, growth, half, L_f * gamma * C / 2),
         ),
         steps=NONCONVEX,
         conclusion="weighted average",

@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 
 from theory.claim import claims
-from theory.derivation import Derivation, Given, Meets, Monotone, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Lemma, Meets, Monotone, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.inner_product import dot, norm2, square, vectors
 from theory.setting import Facts
@@ -337,7 +337,21 @@ derivations.add(
             *DISTANCE,
             Given("c is at least l/mu", mu * c - smooth, ">=", "definition", "c = ceil(l/mu)"),
             Given("c is at most l/mu + 1", smooth + mu - mu * c, ">=", "definition", "c = ceil(l/mu)"),
-            Given("mu below l", smooth - mu, ">=", "lemma", "derived in sgd/constant-step"),
+            Given(
+                "mu below l",
+                smooth - mu,
+                ">=",
+                "lemma",
+                "sgd/constant-step has it times D, which is positive somewhere",
+                lemma=Lemma(
+                    "sgd/constant-step",
+                    "mu below l",
+                    granted={
+                        "strong convexity": "f is mu-strongly convex here too",
+                        "expected smoothness": "with the same l",
+                    },
+                ),
+            ),
             Given("after the switch", t - first, ">=", "hypothesis", "t >= 4 c"),
             Given(
                 "schedule",

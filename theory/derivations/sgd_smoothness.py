@@ -81,6 +81,12 @@ def _right(name: str) -> sp.Expr:
     return sp.sympify(residual.STEP[name].right)
 
 
+# The whole batch of two parabolas x^2/2, at x = 1.
+WHOLE_BATCH = {
+    "n": 2, "d_i": 0, "L_i": 1, "L_f": 1, "A": 0, "e_i": sp.Rational(1, 2), "E": sp.Rational(1, 2), "c": 1, "X": 1,
+    "D": sp.Rational(1, 2), "tau": 2, "p_i": 1, "S": (1,), "f_i": (1,),
+}  # fmt: skip
+
 derivations.add(
     Derivation(
         id="sgd/expected-smoothness",
@@ -103,6 +109,7 @@ derivations.add(
                 "the Bregman distances of the f_i from x* have the mean f(x) - f*, as grad f(x*) = 0",
             ),
             Given("smooth mean", 2 * L_f * D - whole, ">=", "standard", "||grad f||^2 <= 2 L_f (f - f*)"),
+            Given("several components", n - 1, ">", "hypothesis", "n >= 2, for the pairs of tau-nice sampling"),
             Given("batch size", n - tau, ">=", "hypothesis", "tau <= n"),
             Given("probability", 1 - p, ">=", "hypothesis", "p_i <= 1"),
         ),
@@ -130,20 +137,13 @@ derivations.add(
                 "0.95 l",
                 "all components",
                 replace(B1[2], right=sp.Rational(95, 100) * 2 * (common * L_f + A) * D),
-                # the whole batch of one parabola, at x = 1
-                counterexample={
-                    "n": 1, "d_i": 0, "L_i": 1, "L_f": 1, "A": 0, "e_i": sp.Rational(1, 2), "E": 0, "c": 1, "X": 0,
-                    "D": sp.Rational(1, 2), "tau": 1, "p_i": 1, "S": (0,), "f_i": (1,),
-                },
+                counterexample=WHOLE_BATCH,
             ),
             Twin(
                 "the mean's own part forgotten",
                 "all components",
                 replace(B1[2], right=2 * A * D),
-                counterexample={
-                    "n": 1, "d_i": 0, "L_i": 1, "L_f": 1, "A": 0, "e_i": sp.Rational(1, 2), "E": 0, "c": 1, "X": 0,
-                    "D": sp.Rational(1, 2), "tau": 1, "p_i": 1, "S": (0,), "f_i": (1,),
-                },
+                counterexample=WHOLE_BATCH,
             ),
             Twin("without convex components", "one component", without=("smooth component",)),
         ),
@@ -152,7 +152,8 @@ derivations.add(
             "For a partition the components are its blocks: L_i and p_i are those of a block.",
         ),
         covers="l of single-element, uniform, importance, tau-nice, with-replacement, independent and partition "
-        "sampling, for any n; the best constant of indefinite quadratics is the eigenvalue bound by definition",
+        "sampling, for any n >= 2 (n = 1 is the full batch); the best constant of indefinite quadratics is the "
+        "eigenvalue bound by definition",
         latex_names={
             "f_i": r"(\nabla f_i(x)-\nabla f_i(x^*))", "S": r"\textstyle\sum_{j<i}(\nabla f_j(x)-\nabla f_j(x^*))",
             "E": r"\textstyle\sum_{j<i}e_j", "c": "c", "d_i": "d_i", "e_i": "e_i", "p_i": "p_i", "q_i": "q_i",

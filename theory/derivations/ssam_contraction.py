@@ -11,7 +11,7 @@ import sympy as sp
 from problems.stability import Losses
 from theory.claims.ssam_contraction import lipschitz
 from theory.claims.ssam_stability import reach
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Lemma, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.derivations.ssam_angles import ANGLE_POINTS, L, a, explicit, mu, rho, sum_cosine, x
 from theory.inner_product import dot, norm2, square, vectors
@@ -204,7 +204,14 @@ root = sp.Symbol("r", nonnegative=True)
 CONTRACTION = (
     Given("unit", norm2(x) - 1, "=", "definition", "||x|| = 1"),
     Given("symmetric", dot(x, w) - dot(p, q), "=", "definition", "p = H_1 x, q = (I + rho H_2) x, w = H_1 q"),
-    Given("monotone", dot(p, q) - m_, ">=", "lemma", "ssam/monotone-by-angles or ssam/monotone-by-squares"),
+    Given(
+        "monotone",
+        dot(p, q) - m_,
+        ">=",
+        "lemma",
+        "ssam/monotone-by-squares bounds <p, q> by its m; ssam/monotone-by-angles, by another, under its criterion",
+        lemma=Lemma("ssam/monotone-by-squares", "monotone"),
+    ),
     Given("largest stretch", M_**2 - norm2(w), ">=", "standard", "||H_1 (I + rho H_2) x|| <= L (1 + rho L) = M"),
     Given("root", root**2 - 1 + 2 * gamma * m_ - gamma**2 * M_**2, "=", "definition", "the factor, a square root"),
     Given("short step", m_ - gamma * M_**2, ">=", "hypothesis", "gamma <= m/M^2: for `half the rate` alone"),

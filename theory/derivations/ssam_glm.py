@@ -48,13 +48,14 @@ SSAM_STEPS = (
         1,
         by=((-1 / p**2, "renormalisation"), (-(renorm**2) * (q + (1 + k) * p) / p**2, "ratio")),
     ),
+    Step("at least 1", 0, "<", renorm * (1 + k) + 1, by=((renorm, "same sign"), (renorm,), (1,))),
     Step(
         "undone",
         renorm * (1 + k),
         "=",
         1,
         by=((1 / (renorm * (1 + k) + 1), "squares"),),
-        why="nu (1 + k) >= 0, by `same sign`: the divisor is at least 1",
+        why="nu (1 + k) = -1 is excluded",
     ),
     Step(
         "renormalised slope",
@@ -111,7 +112,7 @@ derivations.add(
             Twin(
                 "the perturbed gradient as it is",
                 "renormalised slope",
-                replace(SSAM_STEPS[3], left=q),
+                replace(SSAM_STEPS[4], left=q),
                 counterexample={
                     "p": 1, "q": 2, "k": 1, "z": 1, "nu": sp.Rational(1, 2), "gamma": 1, "a": 1, "x": 0, "x_next": -1,
                 },

@@ -262,6 +262,7 @@ derivations.add(
                 counterexample={"t": 3, "rho": 1, "W": 0, "e": 0},
             ),
         ),
+        witnesses=({"t": sp.Rational(1, 2), "e": 1, "rho": 1, "W": sp.Rational(1, 2)},),
         remarks=(
             "gamma h < 1 alone does not make unnormalised SAM stay where rho h > 1: for gamma h (rho h - 1) > 2 its "
             "multiplier is below -1, and it leaves by overshooting. Equality everywhere at c = 0, e = 0, a = 0.",

@@ -11,7 +11,7 @@ import sympy as sp
 from theory.claim import claims
 from theory.claims.ssam_stability import floor_of, outlier
 from theory.claims.ssam_stability import radius as cycle_radius
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Lemma, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.derivations.still_lab import Still
 from theory.families import given
@@ -30,7 +30,14 @@ FLOOR = (
     Given("short step", 1 - turn, ">", "hypothesis", "tau = gamma h < 1"),
     Given("cycle", r * (2 - turn) - turn * rho, "=", "definition", "r = gamma h rho/(2 - gamma h)"),
     Given("no turn", stay - (1 - turn) * W + turn * rho, "=", "definition", "N = |x| after a step without a turn"),
-    Given("reached", Z + rho - W, ">=", "induction", "induction over t: W = |x_t| <= |z| + rho, and 0 at t = 0"),
+    Given(
+        "reached",
+        Z + rho - W,
+        ">=",
+        "induction",
+        "induction over t: W = |x_t| <= |z| + rho, and 0 at t = 0",
+        Induction("bounded", next={W: (1 - turn) * W + turn * (Z + rho)}, start={W: 0}),
+    ),
     Given("c, first", c - r, ">=", "definition", "c = max(r, |z| + rho - r)"),
     Given("c, second", c - (Z + rho - r), ">=", "definition", "c = max(r, |z| + rho - r)"),
     Given("more than one example", n - 1, ">=", "hypothesis", "q = 1 - 1/n >= 0"),
@@ -40,6 +47,7 @@ FLOOR = (
         ">=",
         "induction",
         "induction over K: S_K is the sum of 2 c (1 - tau)^k q^k/n over k < K; S_0 = 0, w_K = w^K",
+        Induction("one draw later", next={late: late + 2 * c * wK / n, wK: wK * w}, start={late: 0, wK: 1}),
     ),
     Given("v", v * (1 - w) - 1, "=", "definition", "v = 1/(1 - w), positive by `ratio`"),
     Given(
@@ -53,6 +61,7 @@ FLOOR = (
 )
 
 FLOOR_STEPS = (
+    Step("a length", 0, "<=", (1 - turn) * W + turn * (Z + rho), by=(("short step", W), (turn * (Z + rho),))),
     Step(
         "a turn",
         turn * rho - (1 - turn) * W - r,
@@ -162,7 +171,7 @@ derivations.add(
                 # many examples, long after: the runs are 2 r apart and no more
                 counterexample=ON_THE_CYCLE,
             ),
-            Twin("steps of any length", "bounded", without=("short step",)),
+            Twin("steps of any length", "a length", without=("short step",)),
         ),
         remarks=(
             "That the runs are mirror images (x_t' = -x_t from the first draw of the changed example on) is symmetry: "
@@ -204,7 +213,14 @@ UPPER = (
     Given("drawn", after - (1 - 1 / n) * same - changed / n, "=", "definition", "the changed one has probability 1/n"),
     Given("more than one example", n - 1, ">=", "hypothesis", "n >= 1"),
     Given("limit", limit * (1 - factor) - gamma * D / n - 2 * gamma * L * rho, "=", "definition", "the bound B"),
-    Given("bound at t", limit - before, ">=", "induction", "induction over t: at t = 0 the runs are equal"),
+    Given(
+        "bound at t",
+        limit - before,
+        ">=",
+        "induction",
+        "induction over t: at t = 0 the runs are equal",
+        Induction("bound at t + 1", next={before: after}, start={before: 0}),
+    ),
 )
 UPPER_STEPS = (
     Step(
@@ -291,7 +307,16 @@ D_a, L_a, g_z, g_other = sp.symbols("D_a L_a a_z a_other", nonnegative=True)
 USAM = (
     Given("step range", 2 - gamma * (m + M), ">=", "hypothesis", "gamma <= 2/(m + M)"),
     Given("m at most M", M - m, ">=", "standard", "m = mu (1 + rho mu), M = L (1 + rho L)"),
-    Given("same example", (1 - gamma * m) * before - same, ">=", "lemma", "ssam/usam-quadratic-factor"),
+    Given(
+        "same example",
+        (1 - gamma * m) * before - same,
+        ">=",
+        "lemma",
+        "the root of ssam/usam-quadratic-factor, summed over the coordinates of the difference, in expectation",
+        lemma=Lemma(
+            "ssam/usam-quadratic-factor", "one coordinate", granted={"step range": "the same: m = mu (1 + rho mu) ..."}
+        ),
+    ),
     Given(
         "changed example",
         (1 - gamma * m) * before + gamma * D_a - changed,
@@ -301,7 +326,14 @@ USAM = (
     ),
     Given("drawn", after - (1 - 1 / n) * same - changed / n, "=", "definition", "the changed one has probability 1/n"),
     Given("more than one example", n - 1, ">=", "hypothesis", "n >= 1"),
-    Given("bound at t", D_a / (n * m) - before, ">=", "induction", "induction over t: at t = 0 the runs are equal"),
+    Given(
+        "bound at t",
+        D_a / (n * m) - before,
+        ">=",
+        "induction",
+        "induction over t: at t = 0 the runs are equal",
+        Induction("bound at t + 1", next={before: after}, start={before: 0}),
+    ),
     Given("gradients", g_z + g_other - D_a, ">=", "standard", "triangle inequality"),
     Given("largest, z", L_a - g_z, ">=", "definition", "L_a = sup ||grad f_z(x + rho grad f_z(x))||"),
     Given("largest, z'", L_a - g_other, ">=", "definition", "the same for the neighbour's example"),

@@ -12,7 +12,7 @@ from problems.stability import Losses
 from theory.claim import claims
 from theory.claims.stability_convex import convex_bound, strongly_convex_bound
 from theory.claims.stability_nonconvex import nonconvex_bound
-from theory.derivation import Derivation, Given, Limit, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Lemma, Limit, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.families import given
 from theory.inner_product import dot, norm2, square, vectors
@@ -142,7 +142,9 @@ chi, before, moved, g_one, g_other, after, kick = sp.symbols("chi d d_same g g_p
 GROWTH = (
     Given("Lipschitz", lipschitz - g_one, ">=", "hypothesis", "||grad l(.; z)|| <= L_loss"),
     Given("Lipschitz, other", lipschitz - g_other, ">=", "hypothesis", "||grad l(.; z')|| <= L_loss"),
-    Given("expansive", chi * before - moved, ">=", "lemma", "stability/expansiveness of one loss"),
+    Given(
+        "expansive", chi * before - moved, ">=", "hypothesis", "this chi is an expansion, as in stability/expansiveness"
+    ),
     Given("by the same step", moved + gamma * (g_one + g_other) - after, ">=", "standard", "via G(y)"),
     Given("by no step", before + gamma * (g_one + g_other) - after, ">=", "standard", "via x and y"),
     Given("length", gamma * g_one - kick, ">=", "standard", "||G(x) - x|| = gamma ||grad l||; projecting shortens it"),
@@ -224,13 +226,37 @@ STABLE = Given(
     "stability", lipschitz * mean_next - loss, ">=", "standard", "the loss is L_loss-Lipschitz: epsilon_stab"
 )
 
+LIPSCHITZ = dict.fromkeys(("Lipschitz", "Lipschitz, other"), "every loss is L_loss-Lipschitz")
+CHANGED = Given(
+    "changed example",
+    mean + 2 * gamma * lipschitz - changed,
+    ">=",
+    "lemma",
+    "stability/growth, in expectation over the draws so far",
+    lemma=Lemma("stability/growth", "chi above 1", at={}, granted=LIPSCHITZ),
+)
+
 CONVEX = (
     DRAWN,
     SEVERAL,
     STABLE,
-    Given("same example", mean - same, ">=", "lemma", "stability/expansiveness: convex, gamma_t <= 2/L"),
-    Given("changed example", mean + 2 * gamma * lipschitz - changed, ">=", "lemma", "stability/growth"),
-    Given("bound at t", 2 * lipschitz / n * total - mean, ">=", "induction", "induction over t: 0 = 0 at t = 0"),
+    Given(
+        "same example",
+        mean - same,
+        ">=",
+        "lemma",
+        "the root of stability/expansiveness for convex losses, in expectation over the draws so far",
+        lemma=Lemma("stability/expansiveness", "convex", granted={"2/L": "gamma_t <= 2/L"}),
+    ),
+    CHANGED,
+    Given(
+        "bound at t",
+        2 * lipschitz / n * total - mean,
+        ">=",
+        "induction",
+        "induction over t: 0 = 0 at t = 0",
+        Induction("bound at t + 1", next={mean: mean_next, total: total + gamma}, start={mean: 0, total: 0}),
+    ),
 )
 CONVEX_STEPS = (
     Step(
@@ -309,15 +335,42 @@ STRONG = (
     STABLE,
     Given("short", 1 - gamma * L, ">=", "hypothesis", "gamma <= 1/L"),
     Given("mu <= L", L - mu, ">=", "standard", "mu is at most L"),
-    Given("same example", (1 - gamma * mu) * mean - same, ">=", "lemma", "stability/expansiveness"),
+    Given(
+        "same example",
+        (1 - gamma * mu) * mean - same,
+        ">=",
+        "lemma",
+        "the root of stability/expansiveness for strongly convex losses, in expectation",
+        lemma=Lemma(
+            "stability/expansiveness",
+            "strongly convex, by mu",
+            granted={
+                "2/(L + mu)": "gamma <= 1/L <= 2/(L + mu)",
+                "strongly convex": "every loss is mu-strongly convex",
+            },
+        ),
+    ),
     Given(
         "changed example",
         (1 - gamma * mu) * mean + 2 * gamma * lipschitz - changed,
         ">=",
         "lemma",
         "stability/growth with chi = 1 - gamma mu",
+        lemma=Lemma(
+            "stability/growth",
+            "chi below 1",
+            at={chi: 1 - gamma * mu},
+            granted=LIPSCHITZ | {"expansive": "the same example"},
+        ),
     ),
-    Given("bound at t", limit - mean, ">=", "induction", "induction over t: the runs are equal at t = 0"),
+    Given(
+        "bound at t",
+        limit - mean,
+        ">=",
+        "induction",
+        "induction over t: the runs are equal at t = 0",
+        Induction("bound at t + 1", next={mean: mean_next}, start={mean: 0}),
+    ),
 )
 STRONG_STEPS = (
     Step("factor", 0, "<=", 1 - gamma * mu, by=(("short",), (gamma, "mu <= L"))),
@@ -379,8 +432,15 @@ tail = (tau / time) ** (q + 1)
 NONCONVEX = (
     DRAWN,
     SEVERAL,
-    Given("same example", (1 + gamma * L) * mean - same, ">=", "lemma", "stability/expansiveness: smooth losses"),
-    Given("changed example", mean + 2 * gamma * lipschitz - changed, ">=", "lemma", "stability/growth, chi > 1"),
+    Given(
+        "same example",
+        (1 + gamma * L) * mean - same,
+        ">=",
+        "lemma",
+        "the root of stability/expansiveness for smooth losses, in expectation over the draws so far",
+        lemma=Lemma("stability/expansiveness", "smooth alone", granted={"smooth": "every loss is L-smooth"}),
+    ),
+    CHANGED,
 )
 NONCONVEX_STEPS = (
     Step(

@@ -16,8 +16,8 @@ from theory.unified_sam import largest_step, neighbourhood
 
 gamma, rho, mu, L, A, B = constant.gamma, constant.rho, constant.mu, constant.L, constant.A, constant.B
 C, D, D_next, P, lam = constant.C, constant.D, constant.D_next, constant.P, constant.lam
-gamma_0 = sp.Symbol("gamma_0", positive=True)
-rho_0, t, t_0, D0, E_t = sp.symbols("rho_0 t t_0 D0 E_t", nonnegative=True)
+gamma_0, t, t_0 = sp.symbols("gamma_0 t t_0", positive=True)  # 1/t schedules begin at t_0 >= 1
+rho_0, D0, E_t = sp.symbols("rho_0 D0 E_t", nonnegative=True)
 power = sp.Symbol("q_0", nonnegative=True)  # (1 - gamma_0 mu)^t_0
 """gamma, rho: the steps at t; gamma_0, rho_0: those at the start."""
 

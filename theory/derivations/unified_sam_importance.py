@@ -10,7 +10,7 @@ import sympy as sp
 
 from problems.problem import Problem, problems
 from theory.claim import claims
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Induction, Meets, Step, Twin, derivations
 from theory.derivations.unified_sam_pl import P, mu
 from theory.families import setting_of
 from theory.samplings import er_constants, largest_smoothness, samplings
@@ -85,6 +85,11 @@ derivations.add(
                 ">=",
                 "induction",
                 "induction: for no component both sides are 0, with one more it is the step 'one component more'",
+                Induction(
+                    "one component more",
+                    next={probabilities: probabilities + p, constants: constants + L_i},
+                    start={probabilities: 0, constants: 0},
+                ),
             ),
             Given("L_avg", constants + L_i - n * L_avg, "=", "definition", "L_avg = (1/n) sum_i L_i, i the last"),
             Given("probabilities", probabilities + p - 1, "=", "definition", "sum_i p_i = 1, i the last"),

@@ -104,7 +104,7 @@ derivations.add(
         claims=("unified-sam/nonconvex",),
         given=(
             *(given for given in plain.GIVEN if given.name not in ("PL", "step range")),
-            *sums.hypotheses(D, gamma, plain.a, plain.b, plain.err),
+            *sums.hypotheses(D, D_next, r, gamma, plain.a, plain.b, plain.err),
             Given("descent", plain.b, ">", "hypothesis", "b > 0"),
         ),
         steps=(
@@ -156,7 +156,7 @@ derivations.add(
         claims=("unified-sam/nonconvex-sharp",),
         given=(
             *sharp.DESCENT,
-            *sums.hypotheses(D, gamma, drift_sharp, room_sharp, sharp.err),
+            *sums.hypotheses(D, D_next, r, gamma, drift_sharp, room_sharp, sharp.err),
             Given("theta limit", room_sharp, ">", "hypothesis", "B theta < 1/2"),
         ),
         steps=(

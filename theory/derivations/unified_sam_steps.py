@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 
-from theory.derivation import Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Lemma, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.derivations.unified_sam_pl import A, B, C, F, K, L, P, g, gamma, lam, mu, rho, room
 from theory.inner_product import dot, norm2, square
@@ -181,7 +181,18 @@ derivations.add(
         claims=CLAIMS,
         given=(
             Given("residual", R_symbol - R, "=", "definition", "R = B mu + A"),
-            Given("residual floor", R_symbol - mu, ">=", "lemma", "derived as unified-sam/residual-floor"),
+            Given(
+                "residual floor",
+                R_symbol - mu,
+                ">=",
+                "lemma",
+                "unified-sam/residual-floor has it up to any eta > 0",
+                lemma=Lemma(
+                    "unified-sam/residual-floor",
+                    "up to any eta",
+                    granted={"ER": "here too", "PL": "here too", "1 - B": "for B >= 1 it is clear"},
+                ),
+            ),
             Given("mu below L", L - mu, ">=", "standard", "2 mu D <= ||grad f||^2 <= 2 L D"),
             Given("radius", sp.Rational(1, 4) - u, ">=", "hypothesis", "rho <= 1/(4 L)"),
             Given(

@@ -17,7 +17,7 @@ import sympy as sp
 
 from theory.claim import claims
 from theory.claims.usam_factor import best_step, factor
-from theory.derivation import AnyStep, Derivation, Given, Meets, Step, Twin, derivations
+from theory.derivation import AnyStep, Derivation, Given, Induction, Meets, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.inner_product import dot, norm2, square, vectors
 
@@ -88,7 +88,17 @@ def _iterated(a: sp.Expr, base: str) -> Step:
     )
 
 
-SO_FAR = Given("so far", power * D0 - D, ">=", "induction", "the induction: D_t <= q^t D_0")
+def _so_far(a: sp.Expr) -> Given:
+    """D_t <= a^(2 t) D_0."""
+    return Given(
+        "so far",
+        power * D0 - D,
+        ">=",
+        "induction",
+        "the induction: D_t <= q^t D_0",
+        Induction("iteration", next={D: D_next, power: a**2 * power}, start={D: D0, power: 1}),
+    )
+
 
 # -- short steps: mu decides --
 
@@ -99,7 +109,7 @@ SHORT_GIVEN = (
     BETWEEN,
     PERTURBED,
     Given("short", 2 - STEEP - FLAT, ">=", "hypothesis", "gamma L (1 + rho L) + gamma mu (1 + rho mu) <= 2"),
-    SO_FAR,
+    _so_far(a_short),
 )
 SHORT_STEP = _one_step(
     "one step",
@@ -147,7 +157,7 @@ LONG_GIVEN = (
     PERTURBED,
     Given("long", STEEP + FLAT - 2, ">=", "hypothesis", "gamma L (1 + rho L) + gamma mu (1 + rho mu) >= 2"),
     Given("in the range", 2 - STEEP, ">=", "hypothesis", "gamma L (1 + rho L) <= 2"),
-    SO_FAR,
+    _so_far(a_long),
 )
 LONG_STEP = _one_step(
     "one step",
@@ -192,7 +202,7 @@ BEYOND_GIVEN = (
     BETWEEN,
     PERTURBED,
     Given("beyond", STEEP - 2, ">=", "hypothesis", "gamma L (1 + rho L) >= 2"),
-    SO_FAR,
+    _so_far(a_long),
 )
 BEYOND_STEP = _one_step(
     "one step",

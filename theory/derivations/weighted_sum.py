@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from theory.derivation import Given, Step
+from theory.derivation import Given, Induction, Step
 
 Expr: TypeAlias = sp.Expr
 
@@ -27,8 +27,8 @@ growth_T = sp.Symbol("(1+a)^T", positive=True)
 """(1 + a)^T, T = t + 1."""
 
 
-def hypotheses(D: Expr, gamma: Expr, a: Expr, c: Expr, e: Expr) -> tuple[Given, ...]:
-    """The statement at t, which is what induction may use, and the meaning of the weights."""
+def hypotheses(D: Expr, D_next: Expr, r: Expr, gamma: Expr, a: Expr, c: Expr, e: Expr) -> tuple[Given, ...]:
+    """The statement at t, which is what induction may use, and the meaning of the weights. r: ||grad f(x_t)||^2."""
     return (
         Given(
             "sums up to t",
@@ -36,6 +36,11 @@ def hypotheses(D: Expr, gamma: Expr, a: Expr, c: Expr, e: Expr) -> tuple[Given, 
             ">=",
             "induction",
             "induction: at t = 0 it is the step 'start', at t + 1 the step 'sums up to t + 1'",
+            Induction(
+                "sums up to t + 1",
+                next={D: D_next, V: V + weight, R: R + weight * r, weight: weight / (1 + a)},
+                start={D: D0, V: 0, R: 0, weight: 1 / (1 + a)},
+            ),
         ),
         Given(
             "weights up to t",
@@ -43,6 +48,11 @@ def hypotheses(D: Expr, gamma: Expr, a: Expr, c: Expr, e: Expr) -> tuple[Given, 
             ">=",
             "induction",
             "induction: at t = 0 both are 0, at t + 1 it is the step 'weights up to t + 1'",
+            Induction(
+                "weights up to t + 1",
+                next={V: V + weight, t: t + 1, weight: weight / (1 + a)},
+                start={V: 0, t: 0, weight: 1 / (1 + a)},
+            ),
         ),
         Given("last weight", weight * growth_T - 1, "=", "definition", "w_t = (1 + a)^-(t+1), T = t + 1"),
     )
@@ -53,6 +63,7 @@ def steps(
 ) -> tuple[Step, ...]:
     """From the one-step inequality, called `one_step`, to the weighted average. a_sign: the fact a >= 0."""
     return (
+        Step("growing", 0, "<", 1 + a, by=((1,), (a_sign,))),
         Step(
             "start",
             (gamma * c * R + (1 + a) * weight * D).subs({R: 0, weight: 1 / (1 + a), D: D0}),
