@@ -170,6 +170,7 @@ def of_brackets(brackets: Iterable[Any]) -> Table:
         table.add(panel, name, found.refuted, row, role="variant")
         table.header[f"class of {found.claim}"] = found.function_class
         table.header[f"{found.constant} of {found.claim}, certified at"] = found.certified_at or "none"
+        table.header[f"{found.constant} of {found.claim}, no certificate at"] = f"{found.unsolved} of {found.cells}"
         table.header[f"{found.constant} of {found.claim}, refuted at"] = found.refuted_at or "none"
         table.header[f"{found.constant} of {found.claim}, refuted by"] = found.by or "none"
     return table

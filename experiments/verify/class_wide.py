@@ -42,7 +42,7 @@ def worst_case_evidence(claim: Claim, settings: Sequence[Stated]) -> Evidence:
     of the class has one; else inconclusive. Values are those of the problem, whose unit is 1 + D.
     """
     measured, bound, reasons = [], [], []
-    verdict = Verdict.CONSISTENT
+    verdict, left = Verdict.CONSISTENT, EXCESS
     for stated in settings:
         try:
             worst = worst_margin(stated)
@@ -51,6 +51,7 @@ def worst_case_evidence(claim: Claim, settings: Sequence[Stated]) -> Evidence:
             verdict = verdict if verdict is Verdict.VIOLATED else Verdict.INCONCLUSIVE
             continue
         excess = worst.solved.value
+        left = max(left, worst.solved.error, worst.solved.gap)
         here = worst.after - excess
         measured.append(worst.after)
         bound.append(here)
@@ -61,7 +62,7 @@ def worst_case_evidence(claim: Claim, settings: Sequence[Stated]) -> Evidence:
             reasons.append(f"{found} by {excess:.2g} at {stated.cell}")
     cells = len(settings)
     name = settings[0].function_class
-    said = f"certified to {EXCESS:g} over the class, {cells} choice{'s' * (cells > 1)} of steps"
+    said = f"certified to {left:.1g} over the class, {cells} choice{'s' * (cells > 1)} of steps"
     at = int(np.argmax(np.array(measured) - np.array(bound))) if measured else 0
     return Evidence(
         route=WORST_CASE, verdict=verdict, reason="; ".join(reasons) or said,
@@ -95,7 +96,8 @@ def violating(stated: Stated) -> bool:
         middle = middle or (longest / 2 if longest < math.inf else 2 * shortest)
         lengths = (middle, middle) if stated.cell.lam * stated.cell.rho > 0 else (0.0, math.inf)
         try:
-            if solved_margin(stated.cell, stated.inequality({}), lengths).solved.primal > EXCESS:
+            found = solved_margin(stated.cell, stated.inequality({}), lengths).solved
+            if found.primal > EXCESS + 10 * found.error:  # by more than its violated conditions may be worth
                 return True
         except Unsolved:
             continue

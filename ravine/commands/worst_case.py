@@ -71,7 +71,7 @@ def worst_case(
     """The worst of N steps over every function of a class, by semidefinite programming; or, of a claim, how much
     stronger its constants could be. Exit 0: answered; 3: a solver missed its tolerance."""
     from ravine.files import check_target
-    from theory.worst_case.estimation import SOLVERS, require
+    from theory.worst_case.estimation import check_solver, require
 
     require()
     asked = {
@@ -83,12 +83,10 @@ def worst_case(
     if claim_id is not None:
         if given:
             raise InputError(f"{given[0]} cannot be given with the ID {claim_id!r}; give one of the two")
-        if solver.upper() not in SOLVERS:
-            raise InputError(f"solver must be one of clarabel, scs, got {solver!r}")
         from ravine.commands.worst_case_brackets import show_brackets
 
         return show_brackets(
-            claim_id, constants=constant, solver=solver.upper(), store=store, full=full, jobs=read_jobs(jobs),
+            claim_id, constants=constant, solver=check_solver(solver), store=store, full=full, jobs=read_jobs(jobs),
             keep=keep, json_target=target,
         )  # fmt: skip
     if not given:

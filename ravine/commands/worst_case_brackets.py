@@ -29,11 +29,11 @@ def show_brackets(
     keep: bool,
     json_target: Path | None,
 ) -> int:
-    """Measure the brackets of a claim, or take them from the store, and print them. Exit 3 where nothing is
+    """Measure the brackets of a claim, but for what the store has of them, and print them. Exit 3 where nothing is
     certified."""
     from experiments.store import Store, code_fingerprint
-    from experiments.verify.brackets import FOLDER, as_text, bracket_file, from_records, measure, to_records
-    from ravine.files import write_whole
+    from experiments.verify.brackets import FOLDER, as_text, bracket_file, measure, to_records
+    from ravine.files import make_folder, write_whole
     from ravine.progress import reporting
     from theory.claim import claims
 
@@ -45,20 +45,17 @@ def show_brackets(
             raise InputError(f"constant {name!r} is none of {claim_id}; it has {allowed}")
     if keep and constants:
         raise InputError("keep stores every constant of a claim; leave out --constant")
-    key = f"{', '.join(names)}; {solver}; {'full' if full else 'quick'} grid"
+    if keep:
+        make_folder(str(FOLDER), argument="keep")
     opened = Store.open(store, fingerprint=code_fingerprint([])) if store is not None else nullcontext(None)
     started = time.perf_counter()
     with opened as kept, reporting(f"worst case {claim_id}") as reporter:
-        known = kept.get(claim_id, key, ROUTE) if kept is not None else None
-        if known is not None:
-            brackets = from_records(known["brackets"])
-        else:
-            brackets = measure(
-                claim, constants=names, jobs=jobs, solver=solver, full=full, on_plan=reporter.expect,
-                on_done=lambda: reporter.show(reporter.done + 1),
-            )  # fmt: skip
-            if kept is not None:
-                kept.put(claim_id, key, ROUTE, {"brackets": to_records(brackets)}, time.perf_counter() - started)
+        brackets = measure(
+            claim, constants=names, jobs=jobs, solver=solver, full=full, on_plan=reporter.expect,
+            on_done=lambda: reporter.show(reporter.done + 1),
+            saved=None if kept is None else lambda key: kept.get(claim_id, key, ROUTE),
+            save=None if kept is None else lambda key, found, took: kept.put(claim_id, key, ROUTE, found, took),
+        )  # fmt: skip
     _print(claim_id, brackets, time.perf_counter() - started)
     if json_target is not None:
         write_json(json_target, {"id": claim_id, "solver": solver, "brackets": to_records(brackets)})

@@ -21,7 +21,7 @@ ONLY: dict[str, tuple[str, ...]] = {
 def answer_sum(asked: Mapping[str, str | None], components: str, noise: str, solver: str, target: Path | None) -> int:
     """Answer and print. Exit 3 where the solver missed its tolerance."""
     from problems.spec import read_float
-    from theory.worst_case.estimation import SOLVERS
+    from theory.worst_case.estimation import check_solver
     from theory.worst_case.finite_sums import FiniteSum, distance_after
 
     for name, allowed in ONLY.items():
@@ -30,8 +30,6 @@ def answer_sum(asked: Mapping[str, str | None], components: str, noise: str, sol
             raise InputError(f"{name} must be {' or '.join(allowed)} with components, got {given!r}")
     if asked["lam"] is not None:
         raise InputError(f"lam is not used with components, got {asked['lam']!r}; leave it out")
-    if solver.upper() not in SOLVERS:
-        raise InputError(f"solver must be one of clarabel, scs, got {solver!r}")
     for name in ("mu", "L", "gamma"):
         if asked[name] is None:
             raise InputError(f"{name} is missing; components need --mu, --L and --gamma")
@@ -40,13 +38,14 @@ def answer_sum(asked: Mapping[str, str | None], components: str, noise: str, sol
         raise InputError(f"rho is not used by sgd, got {values['rho']:g}; leave it out")
     case = FiniteSum(read_count(components, "components"), **values)
     level = read_float(noise, argument="noise")
-    found = distance_after(case, level, solver=solver.upper())
+    found = distance_after(case, level, solver=check_solver(solver))
     start = f"||x_0 - x*|| <= 1, E||grad f_i(x*)||^2 <= {level:g}" if level else "||x_0 - x*|| <= 1, all minimal at x*"
+    plural = f"{case.n} function" + "s" * (case.n > 1)
     rows = [
-        ("functions", f"{case.n} functions, each mu-strongly convex and L-smooth; mu = {case.mu:g}, L = {case.L:g}"),
+        ("functions", f"{plural}, each mu-strongly convex and L-smooth; mu = {case.mu:g}, L = {case.L:g}"),
         ("worst case", f"inconclusive: {found.fault}" if found.fault else f"{found.value:.6g}"),
         ("so", f"E||x_1 - x*||^2 <= {found.value:.6g} given {start}"),
-        ("which is", "exact for these many functions, up to the solver's tolerance"),
+        ("which is", "exact for so many functions, up to the solver's tolerance"),
         ("solver", f"{found.solver.lower()}, {found.status}, primal-dual gap {found.gap:.1e}, {found.seconds:.1f} s"),
     ]
     console = open_console()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
+from problems.errors import InputError
 from ravine.cli import run_command
+from ravine.files import write_whole
 
 
 def test_run_ends_on_the_exact_plateau(tmp_path: Path) -> None:
@@ -151,3 +156,23 @@ def test_an_intruder_is_named(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 1
     assert str(tmp_path / "experiments") in found.stderr
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "x.json"
+    target.write_text("before")
+
+    def fill(stream: BinaryIO) -> None:
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match=r"x\.json' cannot be written \(No space left on device\); what stood there"):
+        write_whole(target, fill)
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_takes_no_files_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["run", "--problem", "quadratic:d=2,mu=1,L=1", "--method", "gd", "--gamma", "0.1", "--steps",
+                        "5", "--out", "/proc/x.npz"]) == 2  # fmt: skip
+    assert capsys.readouterr().err.startswith("ravine: ")

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
+import PEPit
 import pytest
 
+from experiments.verify import class_wide
+from experiments.verify.brackets import _corpus
 from experiments.verify.class_wide import settings_of, worst_case_evidence
 from experiments.verify.verdict import Verdict
 from theory.claim import claims
-from theory.worst_case.claims import Stated, constant_bracket, function_class_of, grid
-from theory.worst_case.critical import EXCESS, bracket
-from theory.worst_case.estimation import SOLVERS, Estimation, Solved, coordinates
-from theory.worst_case.one_step import ANYWHERE, Cell, Inequality, margin
+from theory.worst_case import critical, estimation
+from theory.worst_case.claims import SHORTEST, Stated, constant_bracket, function_class_of, grid
+from theory.worst_case.critical import bracket
+from theory.worst_case.estimation import SOLVERS, WITH_MU, Estimation, FunctionClass, Solved
+from theory.worst_case.one_step import ANYWHERE, Cell, Inequality, Margin, along_the_gradient, margin, perturbed
+from theory.worst_case.worst_function import extracted, violation
 
 KNOWN = [name for name, claim in claims.items() if function_class_of(claim) is not None]
 
@@ -61,6 +69,13 @@ def test_a_claim_with_half_its_error_or_twice_its_decrease_is_violated(name: str
     assert worst_case_evidence(wrong, settings).verdict is Verdict.VIOLATED
 
 
+def test_evidence_covers_every_length() -> None:
+    (stated,) = settings_of(claims["constant-radius/convex"], "quick")
+    ends = class_wide._lengths(stated)
+    assert (ends[0][0], ends[-1][1]) == (0.0, math.inf)
+    assert all(left[1] == right[0] for left, right in pairwise(ends))
+
+
 def test_an_unsolved_problem_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(self: Estimation, objective: object, *, solver: str = "CLARABEL", **more: object) -> Solved:
         return Solved(1.0, 0.5, 0.0, "optimal", solver, 0.0, np.eye(2), np.zeros(2))
@@ -85,13 +100,148 @@ def test_intervals_certify_what_the_ball_does_not() -> None:
 
 
 def test_the_refuting_length_is_an_instance() -> None:
-    """A primal solution at one length, replayed: interpolable points whose step exceeds the strengthened inequality."""
+    """The solution at that length, replayed in NumPy: x, x + eps and x+ of a function of the class, and D+ above what
+    the refuted scale allows."""
     found = bracket(strongly_convex, up=True, linear=True, strongest=1 / 0.075)
     cell, stronger = strongly_convex(1.01 * found.refuted)
-    worst = margin(cell, stronger, (found.length, found.length))
-    assert worst.solved.primal > EXCESS
-    points = coordinates(worst.solved.gram)
-    assert points.shape[0] <= 3  # three vectors besides the origin
+    with Estimation(cell.function_class, cell.mu, cell.L) as problem:
+        unit = problem.number()
+        x, g, eps = perturbed(problem, unit, cell, (found.length, found.length))
+        h = problem.gradient(x + eps)
+        stepped = x - cell.gamma * h
+        minimiser = problem.f.list_of_stationary_points[0][0]
+        named = [
+            ("x*", minimiser, 0 * x),
+            ("x_0", x, g),
+            ("y", x + eps, h),
+            ("x_1", stepped, problem.gradient(stepped)),
+        ]
+        problem.impose(unit >= 0)
+        problem.impose(problem.gap(x) + unit == 1)
+        solved = problem.largest(problem.gap(stepped) - stronger.c0 * unit - stronger.c1 * problem.gap(x))
+        size = math.sqrt(float(unit.eval()))  # the solution is an instance with its lengths in this unit
+        data = extracted(problem, solved, named, "suboptimality")
+    points, gradients, values = data.points / size, data.gradients / size, data.values / size**2
+    # Directions dropped from the Gram matrix have up to 1e-5 of its trace.
+    left = 1e-4 * (1 + values.max())
+    assert violation(cell.function_class, cell.mu, points, gradients, values) <= left
+    g0 = gradients[1]
+    assert np.linalg.norm(g0) == pytest.approx(found.length, rel=1e-4)
+    assert points[2] == pytest.approx(points[1] + cell.rho * g0 / np.linalg.norm(g0), abs=1e-2)
+    assert points[3] == pytest.approx(points[1] - cell.gamma * gradients[2], abs=1e-2)
+    assert values[3] > stronger.c0 + stronger.c1 * values[1] + left
+
+
+def test_a_class_without_a_mu_takes_none_from_an_instance() -> None:
+    """An instance of the convex class that happens to be strongly convex does not make the class smaller."""
+    inequality = Inequality(0.05, 0.9, 0.0)
+    plain, strong = (Cell("convex", mu, 1.0, 0.5, 1.0, 1.0) for mu in (0.0, 0.9))
+    values = [margin(cell, inequality, (0.5, 1.0)).solved.value for cell in (plain, strong)]
+    assert values[1] == pytest.approx(values[0], abs=1e-6)
+    for name in KNOWN:
+        claim = claims[name]
+        chosen = function_class_of(claim)
+        assert chosen is not None
+        for entry in _corpus(claim, chosen):
+            assert bool(entry.stated.cell.mu) == (chosen in WITH_MU)
+
+
+@pytest.mark.parametrize("function_class", ["strongly-convex", "convex", "nonconvex"])
+def test_what_is_said_along_the_gradient_is_sharp(function_class: FunctionClass) -> None:
+    """On l x^2/2, where grad f(x + eps) - grad f(x) = l eps: true for every l of the class, false a little outside."""
+    mu, L, e, x = {"strongly-convex": 0.2, "convex": 0.0, "nonconvex": -2.0}[function_class], 2.0, 0.7, 1.5
+
+    def said(l: float, sign: float) -> bool:  # noqa: E741
+        conditions: list[bool] = []
+        problem = SimpleNamespace(function_class=function_class, mu=max(mu, 0.0), L=L, impose=conditions.append)
+        g = sign * x
+        along_the_gradient(problem, g, l * e * g, e * g, e)  # type: ignore[arg-type]  # numbers in the place of vectors
+        assert conditions
+        return all(conditions)
+
+    for sign in (1.0, -1.0):
+        assert all(said(l, sign) for l in np.linspace(mu + 1e-9, L - 1e-9, 20))  # noqa: E741
+        assert not said(mu - 0.01, sign)
+        assert not said(L + 0.01, sign)
+
+
+def test_the_value_is_the_dual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped early, so that the two differ: the constant that multipliers and residual leave of the objective."""
+    monkeypatch.setitem(estimation.SETTINGS, "SCS", {"max_iters": 40})
+    with Estimation("strongly-convex", 0.1, 1.0) as problem:
+        x = problem.origin()
+        problem.impose(problem.gap(x) <= 1)
+        solved = problem.largest(problem.gap(x - 0.5 * problem.gradient(x)), solver="SCS")
+        written = problem.problem
+        points = PEPit.Point.list_of_leaf_points
+        left = written.objective + np.dot(points, np.dot(np.array(written.residual), points))
+        for condition in written._list_of_prepared_constraints:
+            left -= condition.eval_dual() * condition.expression
+        assert solved.gap > 1e-6
+        assert solved.value == pytest.approx(left.decomposition_dict[1], abs=1e-9)  # roundings of the same sums
+        assert solved.primal == pytest.approx(float(written.objective.eval()), abs=1e-9)
+
+
+def test_one_step_forms_are_affine() -> None:
+    """In D and ||grad f||^2: what `inequality` reads off three points holds at a fourth."""
+    for name in KNOWN:
+        claim = claims[name]
+        assert claim.one_step is not None
+        for scale in ({}, dict.fromkeys(claim.named_constants, 0.7)):
+            for stated in grid(claim):
+                found = stated.inequality(scale)
+                there = float(claim.one_step(stated.facts, np.array([3.0]), np.array([2.0]), 0, scale)[0])
+                assert there == pytest.approx(found.c0 + 3 * found.c1 + 2 * found.c2, rel=1e-12, abs=1e-12)
+
+
+def test_a_violation_that_its_errors_may_be_worth_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relaxation with an excess, and a primal solution whose violated conditions are as large: inconclusive."""
+    for error, verdict in ((5e-6, Verdict.INCONCLUSIVE), (0.0, Verdict.VIOLATED)):
+
+        def doubtful(*given: object, error: float = error, **more: object) -> Margin:
+            solved = Solved(1e-5, 1e-5, error, "optimal", "X", 0.0, np.eye(2), np.zeros(2))
+            return Margin(solved, 1.0, 0.5, 0.5, 0.5, 0.5)
+
+        monkeypatch.setattr(class_wide, "solved_margin", doubtful)
+        claim = claims["constant-radius/convex"]
+        assert worst_case_evidence(claim, settings_of(claim, "quick")).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("primal", "error", "refuted"), [(1e-5, 1e-7, True), (1e-5, 2e-6, False), (-1e-3, 0.0, False), (1e-9, 0.0, False)]
+)
+def test_an_instance_refutes_by_more_than_its_errors(
+    primal: float, error: float, refuted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def margin_at(*given: object, **more: object) -> Margin:
+        return Margin(Solved(primal, primal, error, "optimal", "X", 0.0, np.eye(2), np.zeros(2)), 1.0, *[0.0] * 4)
+
+    monkeypatch.setattr(critical, "margin", margin_at)
+    for up in (True, False):
+        search = critical._Search(strongly_convex, up, True, "CLARABEL")
+        beyond = 2 * (1 + critical.SURE[0]) if up else 2 * (1 - critical.SURE[0])
+        assert search.clearly(2.0, ANYWHERE) == (pytest.approx(beyond) if refuted else None)
+
+
+def test_a_step_limit_is_sought_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds again beyond a gap is not reached, and what never holds is 0 after a few problems."""
+    cell = STRONGLY_CONVEX
+    asked: list[float] = []
+
+    def margin_at(fails: Callable[[float], bool]) -> Callable[..., Margin]:
+        def answer(cell: Cell, inequality: Inequality, *given: object, **more: object) -> Margin:
+            asked.append(inequality.c0)
+            excess = 1.0 if fails(inequality.c0) else 0.0
+            solved = Solved(excess, excess, 0.0, "optimal", "X", 0.0, np.eye(2), np.zeros(2))
+            return Margin(solved, 1.0, 0.0, 0.0, 0.0, 0.0)
+
+        return answer
+
+    for fails, limit in (((lambda s: 1.5 < s < 3), 1.5), ((lambda s: True), 0.0), ((lambda s: False), 8.0)):
+        monkeypatch.setattr(critical, "margin", margin_at(fails))
+        search = critical._Search(lambda s: (cell, Inequality(s, 1.0, 0.0)), True, False, "CLARABEL")
+        assert search.root(ANYWHERE, 8.0) == pytest.approx(limit, rel=2e-3)  # to which it is bisected
+    assert len(asked) <= 40
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -126,7 +276,7 @@ def test_short_and_long_gradients_are_covered() -> None:
 def test_scaling_lengths_changes_nothing() -> None:
     """x -> s x with f -> s^2 f: the critical scale of an inequality with an error proportional to rho^2 is the same."""
     found = []
-    for rho in (1e-3, 1.0, 1e3):
+    for rho in (1e-3, 1e3):
         cell = replace(STRONGLY_CONVEX, rho=rho)
         found.append(
             bracket(
@@ -134,13 +284,14 @@ def test_scaling_lengths_changes_nothing() -> None:
                 up=True, linear=True, strongest=1 / 0.075,
             ).certified
         )  # fmt: skip
-    assert found == pytest.approx([found[0]] * 3, rel=1e-4)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 def test_grids_hold_admissible_settings_only() -> None:
     for name in KNOWN:
         settings = list(grid(claims[name]))
         assert settings
+        assert all(stated.cell.gamma * stated.cell.L >= SHORTEST for stated in settings)
         assert all(stated.claim.admits(stated.facts) for stated in settings)
 
 

@@ -83,22 +83,23 @@ def test_nothing_is_admitted_beyond_the_hypotheses() -> None:
 
 # -- the search --
 
+Factors = Callable[..., None]
+
 
 @pytest.fixture
-def factors(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[float], float]], None]:
+def factors(monkeypatch: pytest.MonkeyPatch) -> Factors:
     """Put a function of rho in the place of the solver."""
 
-    def replaced(factor: Callable[[float], float]) -> None:
+    def replaced(factor: Callable[[float], float], error: float = 0.0) -> None:
         monkeypatch.setattr(
             region,
             "solved_margin",
-            lambda cell, *_, **__: SimpleNamespace(solved=SimpleNamespace(value=factor(cell.rho))),
+            lambda cell, *_, **__: SimpleNamespace(
+                solved=SimpleNamespace(value=factor(cell.rho), gap=0.0, error=error)
+            ),
         )
 
     return replaced
-
-
-Factors = Callable[[Callable[[float], float]], None]
 
 
 def test_the_first_gap_ends_the_region(factors: Factors) -> None:
@@ -111,11 +112,18 @@ def test_the_first_gap_ends_the_region(factors: Factors) -> None:
 
 def test_no_contraction_at_all(factors: Factors) -> None:
     for value in (1.0, 1.0 - SURELY / 2, 1.2):
-        factors(lambda rho, value=value: value)  # type: ignore[misc]
+        factors(lambda rho, value=value: value)
         found = edge("pl", 0.1, 0.1)
         assert math.isnan(found.rho)
         assert math.isnan(found.factor_inside)
         assert (found.problems, found.fault) == (1, "")
+
+
+def test_a_factor_within_its_error_of_1_is_not_below_it(factors: Factors) -> None:
+    factors(lambda rho: 0.99999, error=2e-5)
+    assert math.isnan(edge("pl", 0.1, 0.1).rho)
+    factors(lambda rho: 0.99999, error=5e-6)
+    assert edge("pl", 0.1, 0.1).rho > 0
 
 
 def test_a_solver_that_fails_certifies_nothing_beyond(factors: Factors) -> None:

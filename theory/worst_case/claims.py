@@ -20,7 +20,7 @@ from theory.methods.method import methods
 from theory.schedules import constant
 from theory.setting import Facts
 from theory.worst_case.critical import FARTHEST, Bracket, bracket
-from theory.worst_case.estimation import FunctionClass
+from theory.worst_case.estimation import WITH_MU, FunctionClass
 from theory.worst_case.one_step import Cell, Inequality
 
 WIDEST_FIRST: tuple[tuple[FunctionClass, float, bool], ...] = (
@@ -57,7 +57,8 @@ class Stated:
     def cell(self) -> Cell:
         """The class and the steps."""
         f = self.facts
-        return Cell(self.function_class, f.mu, f.L_f, f.gamma.largest, f.rho.largest, f.lam.largest)
+        mu = f.mu if self.function_class in WITH_MU else 0.0  # an instance of a wider class may have one
+        return Cell(self.function_class, mu, f.L_f, f.gamma.largest, f.rho.largest, f.lam.largest)
 
     def inequality(self, scale: Mapping[str, float]) -> Inequality:
         """The one-step form with constants scaled."""
@@ -118,14 +119,14 @@ def grid(claim: Claim, choices: Grid = Grid()) -> Iterator[Stated]:
     if chosen is None:
         return
     convex = chosen in ("convex", "strongly-convex")
-    for mu in choices.curvatures if chosen in ("pl", "strongly-convex") else (0.0,):
+    for mu in choices.curvatures if chosen in WITH_MU else (0.0,):
         for lam in _mixings(claim):
             for rho in _radii(claim, mu, convex, lam, choices.radii):
                 facts = _facts(claim, mu=mu, convex=convex, rho=rho, lam=lam)
                 longest = longest_step(claim, facts, rho)
                 for part in choices.parts:
                     at = replace(facts, gamma=constant(part * longest))
-                    if longest > SHORTEST and claim.admits(at):
+                    if part * longest >= SHORTEST and claim.admits(at):
                         yield Stated(claim, chosen, at)
 
 
@@ -144,11 +145,11 @@ def constant_bracket(stated: Stated, name: str, *, solver: str = "CLARABEL") -> 
     """
     if name == "step_limit":
         return _step_limit(stated, solver)
-    less, here, more = (stated.inequality({name: s}) for s in (0.5, 1.0, 1.5))
-    steps = [(b.c0 - a.c0, b.c1 - a.c1, b.c2 - a.c2) for a, b in ((less, here), (here, more))]
-    if not any(steps[0]):
+    half, here = stated.inequality({name: 0.5}), stated.inequality({name: 1.0})
+    change = here.c0 - half.c0, here.c1 - half.c1, here.c2 - half.c2
+    if not any(change):
         return None
-    up = max(steps[0], key=abs) < 0
+    up = max(change, key=abs) < 0
     strongest = 0.0 if not up else _end_of_line(stated, name)
     return bracket(
         lambda s: (stated.cell, stated.inequality({name: s})), up=up, linear=True, strongest=strongest, solver=solver
@@ -162,11 +163,16 @@ def _end_of_line(stated: Stated, name: str) -> float:
     return min(FARTHEST, first.c1 / fall) if fall > 0 else FARTHEST
 
 
+def limit_of_steps(stated: Stated) -> float:
+    """The longest step that the claim admits at this radius."""
+    return longest_step(stated.claim, stated.facts, stated.facts.rho.largest)
+
+
 def _step_limit(stated: Stated, solver: str) -> Bracket | None:
     """How much longer the steps could be, at the same radius."""
-    claim, facts = stated.claim, stated.facts
-    limit = longest_step(claim, facts, facts.rho.largest)
-    if not limit > 0 or math.isclose(limit, longest_step(claim.relaxed(2.0), facts, facts.rho.largest)):
+    facts, limit = stated.facts, limit_of_steps(stated)
+    relaxed = replace(stated, claim=stated.claim.relaxed(2.0))
+    if not limit > 0 or math.isclose(limit, limit_of_steps(relaxed)):
         return None
 
     def at(scale: float) -> tuple[Cell, Inequality]:

@@ -13,7 +13,6 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -29,6 +28,9 @@ CLASSES: dict[FunctionClass, str] = {
     "pl": "mu-Polyak-Lojasiewicz and L-smooth, by conditions that every such function meets but not only such",
     "nonconvex": "L-smooth and bounded below",
 }
+WITH_MU = ("strongly-convex", "pl")
+"""Classes that have a mu; of the others none is read."""
+
 EXACT_CLASSES = ("strongly-convex", "convex", "nonconvex")
 """Classes whose conditions are also sufficient: a primal solution is then a function of the class."""
 
@@ -55,6 +57,17 @@ def require() -> None:
         raise InputError(
             "worst cases need PEPit and a conic solver, which are not installed: pip install 'ravine[worst-case]'"
         )
+
+
+def check_solver(given: str) -> str:
+    """The name of a solver in capitals. Raises InputError for one that is not known, or not installed."""
+    name = given.upper()
+    if name not in SOLVERS:
+        raise InputError(f"solver must be one of {', '.join(SOLVERS).lower()}, got {given!r}")
+    if importlib.util.find_spec(name.lower()) is None:
+        require()
+        raise InputError(f"solver {given} is not installed; pip install {name.lower()}, or take clarabel")
+    return name
 
 
 def _pepit() -> Any:
@@ -113,9 +126,10 @@ class Estimation:
     """
 
     def __init__(self, function_class: FunctionClass, mu: float, L: float, *, with_infimum: bool = True) -> None:
-        if function_class in ("strongly-convex", "pl") and not 0 < mu < L:
+        if function_class in WITH_MU and not 0 < mu < L:
             raise InputError(f"mu must be > 0 and < L = {L:g} for the class {function_class}, got {mu:g}")
-        self.function_class, self.mu, self.L, self.with_infimum = function_class, mu, L, with_infimum
+        self.function_class, self.L, self.with_infimum = function_class, L, with_infimum
+        self.mu = mu if function_class in WITH_MU else 0.0
 
     def __enter__(self) -> Estimation:
         _ALONE.acquire()
@@ -208,7 +222,7 @@ class Estimation:
             except Exception as failure:
                 if type(failure).__name__ != "SolverError":
                     raise
-                return _none(str(failure), solver, time.perf_counter() - started)
+                return _none("no solution", solver, time.perf_counter() - started)
         wrapper = self.problem.wrapper
         if value is None or wrapper.optimal_G is None:
             return _none(str(wrapper.prob.status), solver, time.perf_counter() - started)
@@ -269,6 +283,3 @@ def coordinates(gram: NDArray[np.float64], *, relative: float = 1e-5) -> NDArray
     eigenvalues, vectors = np.linalg.eigh(gram)
     kept = eigenvalues > relative * max(float(eigenvalues.max()), 0.0)
     return np.asarray((vectors[:, kept] * np.sqrt(eigenvalues[kept])).T[::-1])
-
-
-Objective = Callable[[Estimation], Expression]

@@ -10,15 +10,14 @@ for one normalised step; any perturbation in the ball for more of them. All are 
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import time
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from problems.errors import InputError, nearest
+from problems.errors import InputError
 from problems.problem import check_count, check_nonnegative, check_positive
-from theory.worst_case.estimation import CLASSES, EXACT_CLASSES, SOLVERS, Estimation, Solved, require
+from theory.worst_case.estimation import CLASSES, EXACT_CLASSES, WITH_MU, Estimation, Solved, check_solver, require
 from theory.worst_case.lengths import WIDTH, Lengths, cover
 from theory.worst_case.one_dimension import Measure, Quadratic, worst_quadratic
 from theory.worst_case.one_step import ANYWHERE, Cell, along_the_gradient, perturbed
@@ -26,12 +25,11 @@ from theory.worst_case.worst_function import Named, WorstFunction, as_quadratic,
 
 METHODS = ("sgd", "usam", "sam", "unified-sam")
 MEASURES: tuple[Measure, ...] = get_args(Measure)
-WITH_MU = ("strongly-convex", "pl")
 MOST_STEPS = 30
 """The programme has a matrix of some 2 N rows and 4 N^2 conditions: half a minute at 30 steps, growing as N^4."""
 
 HUGE = 1e6
-"""From here on the worst case counts as unbounded: interior-point solvers lose their last digits there."""
+"""A worst case beyond is too large for solvers: interior points lose their last digits there."""
 
 BELOW = 1e-4
 """A bound this far below what a quadratic attains, relative to 1 + value, is a fault of the solver."""
@@ -39,7 +37,7 @@ BELOW = 1e-4
 REDUCED_UP_TO = 10
 """Steps up to which the worst function is sought in few dimensions, which costs as much again as two solutions."""
 
-Verdict = Literal["answered", "unbounded", "inconclusive"]
+Verdict = Literal["answered", "too large", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,7 @@ class Question:
                 f"measure distance needs a class with a minimiser, strongly-convex or convex, got the class "
                 f"{self.function_class}, whose functions {why}"
             )
-        name = self.solver.upper()
-        _one_of("solver", self.solver.lower(), tuple(solver.lower() for solver in SOLVERS))
-        if importlib.util.find_spec(name.lower()) is None:
-            require()
-            raise InputError(f"solver {self.solver} is not installed; pip install {name.lower()}, or take clarabel")
+        check_solver(self.solver)
 
     @property
     def measures(self) -> Measure:
@@ -165,7 +159,7 @@ class Answer:
     value: an upper bound on the worst case, up to the solver's tolerance; NaN without one. exact: whether it is the
     worst case itself, to that tolerance. lower: what functions of the class attain, or come as close to as one likes.
     primal, gap, status: of the programme that gives the value, in the units of the question. seconds, problems: of
-    everything. verdict: answered; unbounded (a function attains more than a solver resolves); inconclusive, for the
+    everything. verdict: answered; too large (a function attains more than a solver resolves); inconclusive, for the
     reason in fault. way: how. worst: the worst function found, None for the reason in no_worst. quadratic: the worst of
     l x^2/2. length: ||grad f(x_0)|| of the worst function, NaN where lengths play no part. ball: what the ball
     relaxation gives, NaN where it was not asked or not solved.
@@ -367,7 +361,7 @@ class _Programme:
             fault = f"{self.solver} bounds it by {says:.6g}, but a function attains {known:.6g}"
         verdict: Verdict = "inconclusive" if fault else "answered"
         if fault and attained > HUGE:
-            verdict = "unbounded"
+            verdict = "too large"
         if worst is None and exact and not no_worst:
             no_worst = "there is no solution"
         if worst is not None and flat and asked.function_class == "convex" and solved.value <= 1 + BELOW:
@@ -397,4 +391,4 @@ def _restored(worst: WorstFunction, quadratic: Quadratic | None, asked: Question
 
 def _one_of(argument: str, given: str, allowed: tuple[str, ...]) -> None:
     if given not in allowed:
-        raise InputError(f"{argument} must be one of {', '.join(allowed)}, got {given!r}; {nearest(given, allowed)}")
+        raise InputError(f"{argument} must be one of {', '.join(allowed)}, got {given!r}")

@@ -175,6 +175,8 @@ class Counterexample:
         for i, j in PAIRS:
             if value[i] - value[j] < _at(self.steps.form(i, j), gram):
                 raise Refused(f"no function of the class has these values and gradients at {i} and {j}")
+        if (self.values[0] if self.measured == "suboptimality" else _inner(self.vectors[0], self.vectors[0])) == 0:
+            raise Refused("nothing is measured before the step: x is the minimiser")
         if not self.ratio > self.rate:
             raise Refused(f"the ratio is {self.ratio}, not more than {self.rate}")
 

@@ -32,7 +32,7 @@ WIDTH = 1e-3
 """The edge is bisected to this, in units of 1/L."""
 
 SURELY = 1e-6
-"""A factor counts as below 1 from 1 - SURELY on: a hundred times the gaps that solvers leave here."""
+"""A factor counts as below 1 where it and what its solver left lie below 1 - SURELY: a hundred times the usual gap."""
 
 FIRST_RADIUS = 0.25
 """In units of 1/L. The search doubles it until a radius fails: a gap in the region this wide would be seen."""
@@ -95,14 +95,14 @@ class _Search:
         cell = Cell(self.function_class, self.mu, 1.0, self.gamma, rho, 0.0)
         try:
             # D+ <= 0 as the inequality: its largest excess over D <= 1 is the factor.
-            factor = solved_margin(cell, Inequality(0.0, 0.0, 0.0), (0.0, math.inf), solver=self.solver).solved.value
+            solved = solved_margin(cell, Inequality(0.0, 0.0, 0.0), (0.0, math.inf), solver=self.solver).solved
         except Unsolved as failure:
             self.fault = str(failure)
             return False
-        if factor > 1 - SURELY:
+        if solved.value + max(solved.gap, solved.error) > 1 - SURELY:
             self.fault = ""
             return False
-        self.rho, self.factor = rho, factor
+        self.rho, self.factor = rho, solved.value
         return True
 
     def edge(self) -> Edge:
