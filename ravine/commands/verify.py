@@ -98,8 +98,8 @@ def verify(
     controls = [c for r in results for c in r.controls]
     refuted = sum(c.refuted for c in controls)
     console.print(
-        f"{len(results)} claim{'s' * (len(results) != 1)}, {rows} instances, {refuted} of {len(controls)} controls refuted, "
-        f"seed {first}, profile {profile}, {seconds:.0f} s",
+        f"{len(results)} claim{'s' * (len(results) != 1)}, {rows} instances, "
+        f"{refuted} of {len(controls)} controls refuted, seed {first}, profile {profile}, {seconds:.0f} s",
         highlight=False,
     )
     if not available():
