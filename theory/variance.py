@@ -123,16 +123,6 @@ _SHAPES: dict[type, Callable[[Problem], Gradients]] = {
 }
 
 
-def of_data(cls: type) -> Callable[[Callable[[Problem], Gradients]], Callable[[Problem], Gradients]]:
-    """Register how the gradients of problems with this class of data depend on x."""
-
-    def register(function: Callable[[Problem], Gradients]) -> Callable[[Problem], Gradients]:
-        _SHAPES[cls] = function
-        return function
-
-    return register
-
-
 def _gradients(problem: Problem) -> Gradients | None:
     noise = problem.affine_noise()
     if noise is not None:

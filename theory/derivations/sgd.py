@@ -10,9 +10,10 @@ import sympy as sp
 
 from theory.claim import claims
 from theory.claims.sgd import sgd_step_limit
-from theory.derivation import Derivation, Given, Lemma, Meets, Monotone, Step, Twin, derivations
+from theory.derivation import Derivation, Given, Meets, Monotone, Step, Twin, derivations
 from theory.derivation_facts import facts_at
 from theory.derivations import weighted_sum as sums
+from theory.derivations.unified_sam_steps import residual_floor
 from theory.inner_product import dot, norm2, vectors
 
 gamma, mu, L_f = sp.symbols("gamma mu L_f", positive=True)
@@ -143,18 +144,7 @@ derivations.add(
             *DESCENT,
             Given("PL", norm2(F) - 2 * mu * D, ">=", "hypothesis", "f is mu-PL"),
             Given("step limit", room, ">=", "hypothesis", "gamma <= mu/(L_f (B mu + A))"),
-            Given(
-                "residual floor",
-                B * mu + A - mu,
-                ">=",
-                "lemma",
-                "unified-sam/residual-floor has it up to any eta > 0",
-                lemma=Lemma(
-                    "unified-sam/residual-floor",
-                    "up to any eta",
-                    granted={"ER": "here too", "PL": "here too", "1 - B": "for B >= 1 it is clear"},
-                ),
-            ),
+            residual_floor(B * mu + A - mu),
             Given("mu below L", L_f - mu, ">=", "standard", "2 mu D <= ||grad f||^2 <= 2 L_f D"),
         ),
         steps=PL_STEPS,

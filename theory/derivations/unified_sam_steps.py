@@ -34,6 +34,23 @@ POINTS = _points()
 
 # -- A + B mu >= mu --
 
+
+def residual_floor(difference: sp.Expr) -> Given:
+    """A + B mu - mu >= 0, as a lemma for other derivations, in their symbols."""
+    return Given(
+        "residual floor",
+        difference,
+        ">=",
+        "lemma",
+        "unified-sam/residual-floor has it up to any eta > 0",
+        lemma=Lemma(
+            "unified-sam/residual-floor",
+            "up to any eta",
+            granted={"ER": "here too", "PL": "here too", "1 - B": "for B >= 1 it is clear"},
+        ),
+    )
+
+
 D, eta = sp.symbols("D eta", positive=True)
 """At a point that is no minimiser."""
 
@@ -181,18 +198,7 @@ derivations.add(
         claims=CLAIMS,
         given=(
             Given("residual", R_symbol - R, "=", "definition", "R = B mu + A"),
-            Given(
-                "residual floor",
-                R_symbol - mu,
-                ">=",
-                "lemma",
-                "unified-sam/residual-floor has it up to any eta > 0",
-                lemma=Lemma(
-                    "unified-sam/residual-floor",
-                    "up to any eta",
-                    granted={"ER": "here too", "PL": "here too", "1 - B": "for B >= 1 it is clear"},
-                ),
-            ),
+            residual_floor(R_symbol - mu),
             Given("mu below L", L - mu, ">=", "standard", "2 mu D <= ||grad f||^2 <= 2 L D"),
             Given("radius", sp.Rational(1, 4) - u, ">=", "hypothesis", "rho <= 1/(4 L)"),
             Given(
